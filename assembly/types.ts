@@ -1,0 +1,25 @@
+// What a pointer parameter points at. Every kernel parameter is one of these, or an i32/f32 value.
+// All pointers are 16-byte aligned. "Or 0" marks an operand that a call may leave out.
+
+/** f32 values, row-major. */
+export type F32 = usize;
+/** f32 values, row-major, or 0 where the call has none. */
+export type F32Or0 = usize;
+/** i32 values. */
+export type I32 = usize;
+/** Stored bytes as they came from a checkpoint: the input of packing kernels. */
+export type Bytes = usize;
+/** Key/value pages: kernels/attention.ts has the diagram. */
+export type KV = usize;
+/** Memory that belongs to the running part alone: a kernel may overwrite it and finds nothing in it. */
+export type Scratch = usize;
+/** Activations quantized to int8, with one scale per block or row: kernels/quantize.ts has the diagram. */
+export type QD8 = usize;
+
+// Packed weights. The kernel file of the same name has the diagram.
+/** f32 weights: kernels/floatw.ts. */
+export type F32W = usize;
+/** f16 weights: kernels/floatw.ts. */
+export type F16W = usize;
+/** bf16 weights: kernels/floatw.ts. */
+export type BF16W = usize;

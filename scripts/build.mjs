@@ -1,0 +1,78 @@
+// npm run build: AssemblyScript → build/*.wasm and src/engine/signatures.ts → src/embedded/*.js → dist/.
+import { spawnSync } from "node:child_process";
+import {
+	chmodSync,
+	cpSync,
+	existsSync,
+	mkdirSync,
+	readdirSync,
+	readFileSync,
+	rmSync,
+	statSync,
+	writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+
+const MODEL = "models/nano-smollm3";
+const bin = (name) => join("node_modules", ".bin", name);
+
+function run(command, ...args) {
+	const { status, error } = spawnSync(command, args, { stdio: "inherit" });
+	if (error) throw error;
+	if (status !== 0) process.exit(status ?? 1);
+}
+
+/** Time of the newest file in these files and folders. */
+function newest(...paths) {
+	return Math.max(
+		...paths.map((path) =>
+			statSync(path).isDirectory()
+				? newest(...readdirSync(path).map((name) => join(path, name)))
+				: statSync(path).mtimeMs,
+		),
+	);
+}
+
+const isStale = (output, ...inputs) =>
+	!existsSync(output) || newest(...inputs) > statSync(output).mtimeMs;
+
+mkdirSync("src/embedded", { recursive: true });
+for (const target of ["simd", "relaxed"]) {
+	const wasm = `build/${target}.wasm`;
+	if (isStale(wasm, "assembly", "asconfig.json"))
+		run(
+			bin("asc"),
+			"--config",
+			"asconfig.json",
+			"--target",
+			target,
+			"--transform",
+			"./assembly/signatures.mjs",
+		);
+	const base64 = readFileSync(wasm).toString("base64");
+	writeFileSync(
+		`src/embedded/${target}.js`,
+		`export const base64 = "${base64}";\n`,
+	);
+}
+
+if (isStale("src/embedded/model.js", MODEL)) {
+	const files = readdirSync(MODEL)
+		.sort()
+		.map((name) => [name, readFileSync(join(MODEL, name)).toString("base64")]);
+	writeFileSync(
+		"src/embedded/model.js",
+		`export const files = ${JSON.stringify(Object.fromEntries(files))};\n`,
+	);
+}
+
+rmSync("dist", { recursive: true, force: true });
+run(bin("tsc"), "-p", "tsconfig.build.json");
+mkdirSync("dist/embedded", { recursive: true });
+for (const name of readdirSync("src/embedded")) {
+	if (name.endsWith(".js"))
+		cpSync(join("src/embedded", name), join("dist/embedded", name));
+}
+for (const target of ["simd", "relaxed"])
+	cpSync(`build/${target}.wasm`, `dist/embedded/${target}.wasm`);
+chmodSync("dist/cli/main.js", 0o755);

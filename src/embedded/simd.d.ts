@@ -1,0 +1,2 @@
+/** The kernels for plain WebAssembly SIMD, base64. Written by the build. */
+export declare const base64: string;

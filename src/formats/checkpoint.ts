@@ -1,0 +1,58 @@
+import type { ByteSource } from "../sources/source.ts";
+
+/** A named byte range of a checkpoint: what a container reader yields, before anyone asks what the bits mean. */
+export interface StoredTensor {
+	/** Hugging Face name, whatever the container calls it. */
+	readonly name: string;
+	/** Logical shape in Hugging Face order, outermost first. */
+	readonly shape: readonly number[];
+	/** Element type as GGUF and safetensors spell it: "F32", "F16", "BF16", "I8", "Q4_0", "Q4_K", … */
+	readonly type: string;
+	/** Stored size. */
+	readonly bytes: number;
+	/** File that holds it, for error messages. */
+	readonly file: string;
+	/**
+	 * Reads [offset, offset + length) of the tensor's bytes in canonical order (default: all of them), where the
+	 * first dimension's rows are whole byte ranges of equal length. With `into` they are written there.
+	 */
+	read(
+		offset?: number,
+		length?: number,
+		into?: Uint8Array,
+	): Promise<Uint8Array>;
+}
+
+/** A container (safetensors, GGUF or a PyTorch archive) in Hugging Face terms: names, dimension order, head order and values. */
+export interface Checkpoint {
+	readonly container: "safetensors" | "gguf" | "torch";
+	/** What a person would call it, for error messages. */
+	readonly name: string;
+	/** config.json, or its equivalent built from the container's metadata. */
+	readonly config: Readonly<Record<string, unknown>>;
+	readonly tensors: ReadonlyMap<string, StoredTensor>;
+	/** generation_config.json, or its equivalent. */
+	readonly generationConfig: Readonly<Record<string, unknown>>;
+	/** What text/tokenizer.ts builds a tokenizer from; undefined where the checkpoint has none. */
+	readonly tokenizer: TokenizerFiles | undefined;
+	/** Free-form metadata of the container, for `inspect`. */
+	readonly metadata: Readonly<Record<string, unknown>>;
+	close(): Promise<void>;
+}
+
+/** The contents of a tokenizer's files; from GGUF metadata the same files are made up. */
+export interface TokenizerFiles {
+	/** tokenizer.json */
+	readonly tokenizer: Readonly<Record<string, unknown>>;
+	/** tokenizer_config.json */
+	readonly config: Readonly<Record<string, unknown>>;
+	/** chat_template.jinja, which wins over the config's `chat_template`. */
+	readonly chatTemplate?: string;
+}
+
+/** Recognizes a container by its first bytes. One per file in formats/. */
+export interface Format {
+	readonly name: string;
+	matches(head: Uint8Array): boolean;
+	open(source: ByteSource): Promise<Checkpoint>;
+}
