@@ -26,6 +26,19 @@ export class ContextError extends NibbleError {
 /** A source that cannot be read: a missing file, a refused request, a connection that ended early. */
 export class SourceError extends NibbleError {
 	override name = "SourceError";
+	/** HTTP status of the answer, where there was one. */
+	readonly status: number | undefined;
+	/** Address that was asked, without user, password, query and fragment. */
+	readonly url: string | undefined;
+
+	constructor(
+		message: string,
+		options: ErrorOptions & { status?: number; url?: string } = {},
+	) {
+		super(message, options);
+		this.status = options.status;
+		this.url = options.url;
+	}
 }
 
 /** A running model that failed: a worker that threw or died, memory that could not be had, numbers that are not finite. */
