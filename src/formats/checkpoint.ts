@@ -40,19 +40,43 @@ export interface Checkpoint {
 	close(): Promise<void>;
 }
 
-/** The contents of a tokenizer's files; from GGUF metadata the same files are made up. */
-export interface TokenizerFiles {
-	/** tokenizer.json */
-	readonly tokenizer: Readonly<Record<string, unknown>>;
-	/** tokenizer_config.json */
-	readonly config: Readonly<Record<string, unknown>>;
-	/** chat_template.jinja, which wins over the config's `chat_template`. */
-	readonly chatTemplate?: string;
+/** What a tokenizer is built from: the files of a Hugging Face folder, or the metadata of a GGUF file. */
+export type TokenizerFiles =
+	| {
+			readonly kind: "files";
+			/** tokenizer.json */
+			readonly tokenizer: Readonly<Record<string, unknown>>;
+			/** tokenizer_config.json, empty where there is none. */
+			readonly config: Readonly<Record<string, unknown>>;
+			/** chat_template.jinja, which wins over the config's `chat_template`. */
+			readonly chatTemplate?: string;
+	  }
+	| {
+			readonly kind: "gguf";
+			/**
+			 * Every key of the file, those below "tokenizer." among them. Values are number, bigint (64-bit integers
+			 * beyond 2^53), boolean, string, or a plain array of one of these, decoded when it is first asked for.
+			 */
+			readonly metadata: ReadonlyMap<string, unknown>;
+	  };
+
+/** What the files of one container hold. A container that knows no config.json says nothing of it. */
+export interface Contents {
+	readonly tensors: ReadonlyMap<string, StoredTensor>;
+	readonly metadata: Readonly<Record<string, unknown>>;
+	readonly config?: Readonly<Record<string, unknown>>;
+	readonly generationConfig?: Readonly<Record<string, unknown>>;
+	readonly tokenizer?: TokenizerFiles;
 }
 
-/** Recognizes a container by its first bytes. One per file in formats/. */
+/** Opens a file beside the one being read; undefined where there is none of that name, or nothing beside it. */
+export type OpenSibling = (file: string) => Promise<ByteSource | undefined>;
+
+/** A container: recognized by its first bytes, read by `open`. One per file in formats/, listed in open.ts. */
 export interface Format {
-	readonly name: string;
+	readonly name: Checkpoint["container"];
+	/** Given the first 16 bytes, or all of a shorter file. */
 	matches(head: Uint8Array): boolean;
-	open(source: ByteSource): Promise<Checkpoint>;
+	/** The caller closes `source` and what `sibling` opened, also after an error. */
+	open(source: ByteSource, sibling: OpenSibling): Promise<Contents>;
 }
