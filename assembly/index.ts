@@ -1,2 +1,6 @@
 // The list of kernels. Nothing else: assembly/signatures.mjs turns it into src/engine/signatures.ts.
-export { add_f32 } from "./kernels/elementwise";
+export { add_f32, geglu_f32, gelu_f32, scale_f32, swiglu_f32 } from "./kernels/elementwise";
+export { layernorm_f32, rmsnorm_f32 } from "./kernels/norm";
+export { argmax_f32, logsoftmax_at_f32, softmax_f32 } from "./kernels/reduce";
+export { rope_f32, rope_table_f32 } from "./kernels/rope";
+export { gather_f32 } from "./kernels/rows";

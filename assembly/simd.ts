@@ -12,3 +12,54 @@
   if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, c);
   else return f32x4.add(f32x4.mul(a, b), c);
 }
+
+// Constant vectors live in memory: V8 rebuilds a v128.const in three instructions at every use, a load is one.
+const EXP: usize = memory.data<f32>(
+  [
+    -87.33654, -87.33654, -87.33654, -87.33654, // ln 2^-126
+    88.72283, 88.72283, 88.72283, 88.72283, // ln 2^128
+    1.44269504, 1.44269504, 1.44269504, 1.44269504, // 1 / ln 2
+    12582912, 12582912, 12582912, 12582912, // 1.5 · 2^23: adding it rounds to an integer, kept in the low bits
+    0.693359375, 0.693359375, 0.693359375, 0.693359375, // ln 2 in two parts, the first with 9 bits: n · it is exact
+    -2.12194440e-4, -2.12194440e-4, -2.12194440e-4, -2.12194440e-4,
+    1.9875691500e-4, 1.9875691500e-4, 1.9875691500e-4, 1.9875691500e-4, // minimax polynomial of (e^r − 1 − r) / r²
+    1.3981999507e-3, 1.3981999507e-3, 1.3981999507e-3, 1.3981999507e-3,
+    8.3334519073e-3, 8.3334519073e-3, 8.3334519073e-3, 8.3334519073e-3,
+    4.1665795894e-2, 4.1665795894e-2, 4.1665795894e-2, 4.1665795894e-2,
+    1.6666665459e-1, 1.6666665459e-1, 1.6666665459e-1, 1.6666665459e-1,
+    0.5, 0.5, 0.5, 0.5,
+    1, 1, 1, 1,
+  ],
+  16,
+);
+
+/** The vector of ones, as a load. */
+// @ts-ignore: decorator
+@inline export function ones(): v128 {
+  return v128.load(EXP, 192);
+}
+
+/**
+ * e^x per lane with a relative error below 1.2e-7: x = n · ln 2 + r with |r| ≤ ln 2 / 2, e^x = 2^n · e^r.
+ * 0 below ln 2^-126 (no denormals), +Inf above 88.37, NaN of NaN. Only plain operations: both builds, and every
+ * engine, give the same bits.
+ */
+// @ts-ignore: decorator
+@inline export function exp(x: v128): v128 {
+  const low = v128.load(EXP);
+  const visible = f32x4.ge(x, low);
+  const isNaN = f32x4.ne(x, x);
+  const clamped = f32x4.pmin(f32x4.pmax(x, low), v128.load(EXP, 16));
+  const magic = v128.load(EXP, 48);
+  const shifted = f32x4.add(f32x4.mul(clamped, v128.load(EXP, 32)), magic);
+  const n = f32x4.sub(shifted, magic);
+  const r = f32x4.sub(f32x4.sub(clamped, f32x4.mul(n, v128.load(EXP, 64))), f32x4.mul(n, v128.load(EXP, 80)));
+  let p = f32x4.add(f32x4.mul(v128.load(EXP, 96), r), v128.load(EXP, 112));
+  p = f32x4.add(f32x4.mul(p, r), v128.load(EXP, 128));
+  p = f32x4.add(f32x4.mul(p, r), v128.load(EXP, 144));
+  p = f32x4.add(f32x4.mul(p, r), v128.load(EXP, 160));
+  p = f32x4.add(f32x4.mul(p, r), v128.load(EXP, 176));
+  p = f32x4.add(f32x4.add(f32x4.mul(p, f32x4.mul(r, r)), r), v128.load(EXP, 192));
+  const scale = i32x4.add(i32x4.shl(shifted, 23), v128.load(EXP, 192));
+  return v128.or(v128.and(f32x4.mul(p, scale), visible), v128.and(x, isNaN));
+}

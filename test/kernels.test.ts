@@ -7,6 +7,7 @@ import {
 	type Kernels,
 	parameterNames,
 } from "../src/engine/kernels.ts";
+import { RESERVED_BYTES } from "../src/engine/layouts.ts";
 import { signatures } from "../src/engine/signatures.ts";
 import type { Entry, Tolerance } from "./reference/entry.ts";
 import { reference } from "./reference/index.ts";
@@ -71,6 +72,8 @@ function found<K extends KernelName>(
 	const missing = call.image.length - memory.buffer.byteLength;
 	if (missing > 0) memory.grow(Math.ceil(missing / PAGE_BYTES));
 	const bytes = new Uint8Array(memory.buffer, 0, call.image.length);
+	// What the module keeps in the reserved start becomes part of what a call must leave as it was.
+	call.image.set(bytes.subarray(0, RESERVED_BYTES));
 	bytes.set(call.image);
 	const values = parameterNames(kernel).map(
 		(name) => (call.args as Record<string, number>)[name] as number,

@@ -1,5 +1,8 @@
 import type { KernelName } from "./kernels.ts";
 
+/** The start of every memory, where compiled modules keep their constant vectors: nothing may be allocated there. */
+export const RESERVED_BYTES = 4096;
+
 /** Memory that each part owns in each bank, for kernels to spill into. */
 export const SCRATCH_BYTES = 512 * 1024;
 

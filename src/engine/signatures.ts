@@ -2,4 +2,28 @@
 export const signatures = {
 	/** y[i] = a[i] + b[i] */
 	add_f32: [["y", "F32"], ["a", "F32"], ["b", "F32"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t] = the lowest index of the largest element of x[t, :], or −1 where a row holds a NaN. */
+	argmax_f32: [["y", "I32"], ["x", "F32"], ["n", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, :] = x[index[t], :], rows of d elements; a row with a negative index stays as it is. Units are rows of y. */
+	gather_f32: [["y", "F32"], ["x", "F32"], ["index", "I32"], ["d", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[i] = gelu(gate[i]) · up[i], with the tanh form of gelu. */
+	geglu_f32: [["y", "F32"], ["gate", "F32"], ["up", "F32"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[i] = gelu(x[i]) in the tanh form: x / 2 · (1 + tanh(√(2/π) · (x + 0.044715 x³))). */
+	gelu_f32: [["y", "F32"], ["x", "F32"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, i] = (x[t, i] − mean) / √(variance + eps) · w[i] + b[i], mean and variance over row t. */
+	layernorm_f32: [["y", "F32"], ["x", "F32"], ["w", "F32"], ["b", "F32"], ["d", "i32"], ["eps", "f32"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t] = x[t, index[t]] − ln Σ_j e^x[t, j]: the log-probability of element index[t]. */
+	logsoftmax_at_f32: [["y", "F32"], ["x", "F32"], ["index", "I32"], ["n", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, i] = x[t, i] / √(mean_j x[t, j]² + eps) · w[i] */
+	rmsnorm_f32: [["y", "F32"], ["x", "F32"], ["w", "F32"], ["d", "i32"], ["eps", "f32"], ["lo", "i32"], ["hi", "i32"]],
+	/** Turns the heads of x[rows, heads, d] in place: with c, s of row t, (x[j], x[j + d/2]) becomes (x[j] · c[j] − x[j + d/2] · s[j], x[j + d/2] · c[j] + x[j] · s[j]). Units are heads of rows: rows · heads of them. */
+	rope_f32: [["x", "F32"], ["cos_sin", "F32"], ["heads", "i32"], ["d", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** cos_sin[t, j] = cos(angle) · attention_factor, cos_sin[t, half + j] = sin(angle) · attention_factor with angle = position[t] · inv_freq[j] rounded to f32, as the models were trained. Units are rows. */
+	rope_table_f32: [["cos_sin", "F32"], ["position", "I32"], ["inv_freq", "F32"], ["half", "i32"], ["attention_factor", "f32"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[i] = by · x[i] */
+	scale_f32: [["y", "F32"], ["x", "F32"], ["by", "f32"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, i] = e^x[t, i] / Σ_j e^x[t, j]; y may be x. */
+	softmax_f32: [["y", "F32"], ["x", "F32"], ["n", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[i] = silu(gate[i]) · up[i], where silu(x) = x / (1 + e^-x). */
+	swiglu_f32: [["y", "F32"], ["gate", "F32"], ["up", "F32"], ["lo", "i32"], ["hi", "i32"]],
 } as const;

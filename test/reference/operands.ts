@@ -1,4 +1,4 @@
-import { SCRATCH_BYTES } from "../../src/engine/layouts.ts";
+import { RESERVED_BYTES, SCRATCH_BYTES } from "../../src/engine/layouts.ts";
 import type { View } from "./entry.ts";
 import { halfToFloat } from "./half.ts";
 
@@ -38,7 +38,6 @@ export function readOutput(
 
 const ALIGN = 16;
 const CANARY_BYTES = 64; // between regions: four vectors, so that a store past an end hits no neighbour
-const START = 1024; // where a wrong zero pointer would read and write
 
 /** Allocates the operands of one call in an image of the memory that the call starts from. */
 export class Operands {
@@ -46,15 +45,15 @@ export class Operands {
 	readonly scratches: { readonly address: number; readonly bytes: number }[] =
 		[];
 	private bytes = new Uint8Array(1 << 16);
-	private end = START;
+	private end = RESERVED_BYTES;
 	private state: number;
 
 	constructor(seed: number) {
 		this.state = seed >>> 0;
-		this.fill(0, START);
+		this.fill(0, this.end);
 	}
 
-	/** The memory's content before the call, with random bytes wherever nothing was allocated. */
+	/** The memory's content before the call, from address 0; all but the reserved start is the test's own. */
 	image(): Uint8Array<ArrayBuffer> {
 		this.reserve(this.end);
 		return this.bytes;
