@@ -1,0 +1,45 @@
+import { readFileSync } from "node:fs";
+import type { Checkpoint, Contents } from "../src/formats/checkpoint.ts";
+import { bytesSource } from "../src/sources/bytes.ts";
+import type { ByteSource } from "../src/sources/source.ts";
+
+const folder = new URL("./fixtures/", import.meta.url);
+
+/** Bytes of test/fixtures/<path>. */
+export function fixture(path: string): Uint8Array {
+	return new Uint8Array(readFileSync(new URL(path, folder)));
+}
+
+/** test/fixtures/<path> as a source. */
+export function fixtureSource(path: string): ByteSource {
+	return bytesSource(fixture(path), path);
+}
+
+/** What test/fixtures/<path> holds, parsed as JSON, in which NaN and infinities are allowed. */
+// biome-ignore lint/suspicious/noExplicitAny: golden files differ in shape, and a wrong guess fails the test that made it
+export function fixtureJson(path: string): any {
+	return JSON.parse(new TextDecoder().decode(fixture(path)));
+}
+
+/** Values of a little-endian f32 .npy file of version 1.0. */
+export function fixtureNpy(path: string): Float32Array {
+	const bytes = fixture(path);
+	const headerBytes = new DataView(bytes.buffer).getUint16(8, true);
+	return new Float32Array(bytes.slice(10 + headerBytes).buffer);
+}
+
+/** A checkpoint made of what one container holds and, where given, another config. */
+export function checkpointOf(
+	contents: Contents,
+	config: Readonly<Record<string, unknown>> = {},
+): Checkpoint {
+	return {
+		container: "safetensors",
+		name: "fixture",
+		config,
+		generationConfig: {},
+		tokenizer: undefined,
+		close: async () => {},
+		...contents,
+	};
+}
