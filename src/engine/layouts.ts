@@ -6,6 +6,37 @@ export const RESERVED_BYTES = 4096;
 /** Memory that each part owns in each bank, for kernels to spill into. */
 export const SCRATCH_BYTES = 512 * 1024;
 
+/** Positions of a page of keys and values. */
+export const PAGE_POSITIONS = 64;
+
+/** How a cache keeps keys and values: one element's bytes, and the scale bytes of one position, head, and k or v. */
+export const cacheTypes = {
+	f32: { elementBytes: 4, scaleBytes: 0 },
+	f16: { elementBytes: 2, scaleBytes: 0 },
+	i8: { elementBytes: 1, scaleBytes: 4 },
+} as const;
+
+export type CacheType = keyof typeof cacheTypes;
+
+/** Bytes of one layer's keys and values in one page: assembly/pages.ts has the diagram. `d` is the size of a head. */
+export function pageBytes(type: CacheType, kvHeads: number, d: number): number {
+	const { elementBytes, scaleBytes } = cacheTypes[type];
+	const padded = Math.ceil(d / 8) * 8;
+	const position = (d + padded) * elementBytes + 2 * scaleBytes;
+	return kvHeads * PAGE_POSITIONS * position;
+}
+
+/** Rows of a unit of attention_*: ⌈rows / 32⌉ · kv heads units. */
+export const ATTENTION_TILE = 32;
+/** Rows of a unit of attention_partial_*: ⌈rows / 4⌉ · kv heads · segments units. */
+export const ATTENTION_PARTIAL_TILE = 4;
+/** Rows of a unit of attention_full_f32: ⌈rows / 128⌉ · kv heads units. */
+export const ATTENTION_FULL_TILE = 128;
+/** Positions of a segment: attention_partial_* writes [m, l, 0, 0, d rounded up to 8] f32 per row, head and segment. */
+export const ATTENTION_SEGMENT = 512;
+/** The largest head that fits into scratch memory with its tile of queries. */
+export const ATTENTION_MAX_HEAD = 336;
+
 /** How a linear layer's input reaches the kernel: as it is, or quantized once per input and shared by all that read it. */
 export interface Activation {
 	/** Turns f32[rows, k] into rows of `rowBytes(k)` bytes; undefined for plain f32. */

@@ -4,12 +4,34 @@ export const signatures = {
 	add_f32: [["y", "F32"], ["a", "F32"], ["b", "F32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t] = the lowest index of the largest element of x[t, :], or −1 where a row holds a NaN. */
 	argmax_f32: [["y", "I32"], ["x", "F32"], ["n", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** Attention over pages of f16. Units are tiles of 32 rows × kv heads. */
+	attention_f16: [["y", "F32"], ["q", "F32"], ["kv", "KV"], ["table", "I32"], ["sequence", "I32"], ["position", "I32"], ["last", "I32"], ["rows", "i32"], ["heads", "i32"], ["kv_heads", "i32"], ["d", "i32"], ["pages", "i32"], ["page_bytes", "i32"], ["scale", "f32"], ["window", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** Attention over pages of f32. Units are tiles of 32 rows × kv heads. */
+	attention_f32: [["y", "F32"], ["q", "F32"], ["kv", "KV"], ["table", "I32"], ["sequence", "I32"], ["position", "I32"], ["last", "I32"], ["rows", "i32"], ["heads", "i32"], ["kv_heads", "i32"], ["d", "i32"], ["pages", "i32"], ["page_bytes", "i32"], ["scale", "f32"], ["window", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** Attention without a cache: every row of q[rows, heads, d] sees every row of k, v[rows, kv_heads, d]. Units are tiles of 128 rows × kv heads. */
+	attention_full_f32: [["y", "F32"], ["q", "F32"], ["k", "F32"], ["v", "F32"], ["rows", "i32"], ["heads", "i32"], ["kv_heads", "i32"], ["d", "i32"], ["scale", "f32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** Attention over pages of i8. Units are tiles of 32 rows × kv heads. */
+	attention_i8: [["y", "F32"], ["q", "F32"], ["kv", "KV"], ["table", "I32"], ["sequence", "I32"], ["position", "I32"], ["last", "I32"], ["rows", "i32"], ["heads", "i32"], ["kv_heads", "i32"], ["d", "i32"], ["pages", "i32"], ["page_bytes", "i32"], ["scale", "f32"], ["window", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** The second half: y[t, h] from the partial[t, h] of the segments that row t sees. Units are heads of rows: rows · heads. */
+	attention_merge_f32: [["y", "F32"], ["partial", "F32"], ["position", "I32"], ["last", "I32"], ["heads", "i32"], ["d", "i32"], ["window", "i32"], ["segments", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** attention_partial_f32 over pages of f16. */
+	attention_partial_f16: [["partial", "F32"], ["q", "F32"], ["kv", "KV"], ["table", "I32"], ["sequence", "I32"], ["position", "I32"], ["last", "I32"], ["rows", "i32"], ["heads", "i32"], ["kv_heads", "i32"], ["d", "i32"], ["pages", "i32"], ["page_bytes", "i32"], ["scale", "f32"], ["window", "i32"], ["segments", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** The first half of attention for few rows: partial[t, h, s] = [m, l, 0, 0, acc: dp f32] of segment s, dp = d rounded up to 8, over pages of f32. Segments that row t does not see are left as they are. Units are tiles of 4 rows × kv heads × segments, so that one row of a long context is work for many parts. */
+	attention_partial_f32: [["partial", "F32"], ["q", "F32"], ["kv", "KV"], ["table", "I32"], ["sequence", "I32"], ["position", "I32"], ["last", "I32"], ["rows", "i32"], ["heads", "i32"], ["kv_heads", "i32"], ["d", "i32"], ["pages", "i32"], ["page_bytes", "i32"], ["scale", "f32"], ["window", "i32"], ["segments", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** attention_partial_f32 over pages of i8. */
+	attention_partial_i8: [["partial", "F32"], ["q", "F32"], ["kv", "KV"], ["table", "I32"], ["sequence", "I32"], ["position", "I32"], ["last", "I32"], ["rows", "i32"], ["heads", "i32"], ["kv_heads", "i32"], ["d", "i32"], ["pages", "i32"], ["page_bytes", "i32"], ["scale", "f32"], ["window", "i32"], ["segments", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, :] = x[index[t], :], rows of d elements; a row with a negative index stays as it is. Units are rows of y. */
 	gather_f32: [["y", "F32"], ["x", "F32"], ["index", "I32"], ["d", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[i] = gelu(gate[i]) · up[i], with the tanh form of gelu. */
 	geglu_f32: [["y", "F32"], ["gate", "F32"], ["up", "F32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[i] = gelu(x[i]) in the tanh form: x / 2 · (1 + tanh(√(2/π) · (x + 0.044715 x³))). */
 	gelu_f32: [["y", "F32"], ["x", "F32"], ["lo", "i32"], ["hi", "i32"]],
+	/** Stores keys and values as f16, rounded to nearest even; beyond ±65504 they saturate. */
+	kv_write_f16: [["kv", "KV"], ["k", "F32"], ["v", "F32"], ["table", "I32"], ["sequence", "I32"], ["position", "I32"], ["kv_heads", "i32"], ["d", "i32"], ["pages", "i32"], ["page_bytes", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** Stores keys and values as f32. */
+	kv_write_f32: [["kv", "KV"], ["k", "F32"], ["v", "F32"], ["table", "I32"], ["sequence", "I32"], ["position", "I32"], ["kv_heads", "i32"], ["d", "i32"], ["pages", "i32"], ["page_bytes", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** Stores keys and values as i8 with scale = max |x| / 127 per position, head, and k or v. */
+	kv_write_i8: [["kv", "KV"], ["k", "F32"], ["v", "F32"], ["table", "I32"], ["sequence", "I32"], ["position", "I32"], ["kv_heads", "i32"], ["d", "i32"], ["pages", "i32"], ["page_bytes", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, i] = (x[t, i] − mean) / √(variance + eps) · w[i] + b[i], mean and variance over row t. */
 	layernorm_f32: [["y", "F32"], ["x", "F32"], ["w", "F32"], ["b", "F32"], ["d", "i32"], ["eps", "f32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t] = x[t, index[t]] − ln Σ_j e^x[t, j]: the log-probability of element index[t]. */

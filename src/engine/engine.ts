@@ -1,0 +1,230 @@
+import { type CacheType, headBytes, PAGE_TOKENS } from "./attention.ts";
+import type { Cache, Graph, Operand, Rope, Table, Tensor } from "./graph.ts";
+import type { Memory } from "./memory.ts";
+import { PAGE_UNIT_BYTES, PagePool, Sequence } from "./pages.ts";
+import {
+	createSinglePool,
+	createThreadPool,
+	type Pool,
+	type Thread,
+} from "./pool.ts";
+import type { Program } from "./program.ts";
+import { schedule } from "./schedule.ts";
+
+/** Bounds of one step; activation memory is proportional to them. */
+export interface Limits {
+	/** Rows in one step. */
+	readonly rows: number;
+	/** Rows in one step whose logits are wanted. */
+	readonly outputs: number;
+	/** Sequences in one step. */
+	readonly sequences: number;
+	/** Positions in one sequence. */
+	readonly contextTokens: number;
+}
+
+export interface EngineOptions {
+	/** Kernels compiled for the kind of memory that `memories` are. */
+	readonly module: WebAssembly.Module;
+	/** Banks, with the weights in place. */
+	readonly memories: readonly Memory[];
+	/** The recorded forward pass, and what it returns: f32[outputs, V]. */
+	readonly graph: Graph;
+	readonly logits: Tensor;
+	readonly limits: Limits;
+	/** Parts that share each step; more than 1 needs shared memories and `spawn`. */
+	readonly threads: number;
+	readonly spawn?: (() => Thread) | undefined;
+}
+
+/** New tokens of one sequence in a step. */
+export interface Feed {
+	readonly sequence: Sequence;
+	readonly tokens: ArrayLike<number>;
+	/** Tokens at the end whose logits are wanted. */
+	readonly outputs: number;
+}
+
+/** A model in memory: takes tokens, returns logits. Knows nothing of text, formats or model families. */
+export interface Engine {
+	readonly limits: Limits;
+	readonly program: Program;
+	readonly parts: number;
+	createSequence(): Sequence;
+	/**
+	 * Runs one step: appends each feed's tokens to its sequence. Resolves to f32[V] per wanted row, in order; the arrays
+	 * are the caller's. One step at a time. Rejects with ContextError, or with EngineError, after which the engine is dead.
+	 */
+	step(feeds: readonly Feed[]): Promise<Float32Array[]>;
+	stop(): Promise<void>;
+}
+
+type RowTableName = Extract<Table, { table: string }>["table"];
+
+/** Addresses of the tables that a step reads, in one bank. */
+type BankTables = Readonly<
+	Record<Exclude<RowTableName, "pages" | "frequencies">, number>
+> & {
+	readonly pages: ReadonlyMap<number, number>;
+	readonly frequencies: ReadonlyMap<Rope, number>;
+};
+
+export async function createEngine(options: EngineOptions): Promise<Engine> {
+	const { memories, graph, limits, threads, spawn } = options;
+	const caches = [...graph.caches.values()];
+	const { offsets, pools } = layOutCaches(caches, graph.cacheType, memories);
+	const pagesPerSequence = Math.ceil(limits.contextTokens / PAGE_TOKENS);
+	const ropes = graph.ropes();
+	const tables = memories.map((memory) =>
+		allocateTables(memory, limits, pagesPerSequence, pools, ropes),
+	);
+
+	const { program, addresses } = schedule(graph, [options.logits], {
+		parts: threads,
+		banks: memories.length,
+		capacity: limits,
+		allocate: (bank, bytes, what) => memories[bank]!.allocate(bytes, what),
+		pages: { pages: pagesPerSequence, page_bytes: PAGE_UNIT_BYTES },
+		resolve(
+			operand: Exclude<Operand, { rowBytes: number } | string | number>,
+			bank,
+		) {
+			if ("address" in operand) return operand.address;
+			if ("kvHeads" in operand) return offsets.get(operand)!;
+			const bankTables = tables[bank]!;
+			if (operand.table === "pages")
+				return bankTables.pages.get(operand.window)!;
+			if (operand.table === "frequencies")
+				return bankTables.frequencies.get(operand.rope)!;
+			return bankTables[operand.table];
+		},
+	});
+
+	const machine = {
+		module: options.module,
+		memories: memories.map((m) => m.memory),
+		programs: [program],
+	};
+	const pool: Pool =
+		threads > 1 && spawn
+			? await createThreadPool(machine, threads, spawn)
+			: createSinglePool(machine);
+	const vocabulary = options.logits.shape[1] as number;
+	const logitsMemory = memories[options.logits.buffer.bank]!;
+
+	return {
+		limits,
+		program,
+		parts: pool.parts,
+		createSequence: () => new Sequence(pools, limits.contextTokens),
+		async step(feeds) {
+			for (const { sequence, tokens } of feeds)
+				sequence.reserve(sequence.length + tokens.length);
+			const rows = tabulate(feeds);
+			for (const [bank, memory] of memories.entries()) {
+				const at = tables[bank]!;
+				for (const name of [
+					"token",
+					"position",
+					"sequence",
+					"last",
+					"output",
+				] as const)
+					memory.i32(at[name], rows[name].length).set(rows[name]);
+				for (const [g, pool] of pools.entries()) {
+					const start = at.pages.get(pool.group.window)!;
+					for (const [slot, { sequence }] of feeds.entries())
+						sequence.writeTable(
+							g,
+							bank,
+							memory.i32(start + 4 * slot * pagesPerSequence, pagesPerSequence),
+						);
+				}
+				const tokens = Math.max(
+					...feeds.map((f) => f.sequence.length + f.tokens.length),
+				);
+				for (const [rope, address] of at.frequencies)
+					if (rope.dynamic)
+						memory.f32(address, rope.d / 2).set(rope.frequencies(tokens));
+			}
+			const outputs = rows.output.length;
+			await pool.step(0, { rows: rows.token.length, outputs });
+			for (const { sequence, tokens } of feeds)
+				sequence.length += tokens.length;
+			return Array.from({ length: outputs }, (_, o) =>
+				logitsMemory
+					.f32(addresses[0]! + 4 * o * vocabulary, vocabulary)
+					.slice(),
+			);
+		},
+		stop: () => pool.stop(),
+	};
+}
+
+/** Columns of the row table. */
+function tabulate(
+	feeds: readonly Feed[],
+): Record<Exclude<RowTableName, "pages" | "frequencies">, number[]> {
+	const token: number[] = [];
+	const position: number[] = [];
+	const sequence: number[] = [];
+	const output: number[] = [];
+	for (const [slot, feed] of feeds.entries()) {
+		for (let i = 0; i < feed.tokens.length; i++) {
+			if (i >= feed.tokens.length - feed.outputs) output.push(token.length);
+			token.push(feed.tokens[i]!);
+			position.push(feed.sequence.length + i);
+			sequence.push(slot);
+		}
+	}
+	return { token, position, sequence, last: position, output };
+}
+
+/** Groups layers by window, and gives each layer its offset in the group's pages of its bank. */
+function layOutCaches(
+	caches: readonly Cache[],
+	type: CacheType,
+	memories: readonly Memory[],
+) {
+	const offsets = new Map<Cache, number>();
+	const pools = [...new Set(caches.map((c) => c.window))].map((window) => {
+		const bankBytes = new Array<number>(memories.length).fill(0);
+		for (const cache of caches.filter((c) => c.window === window)) {
+			offsets.set(cache, bankBytes[cache.bank]!);
+			bankBytes[cache.bank]! += cache.kvHeads * headBytes(type, cache.d);
+		}
+		return new PagePool({ window, bankBytes }, memories);
+	});
+	return { offsets, pools };
+}
+
+function allocateTables(
+	memory: Memory,
+	limits: Limits,
+	pagesPerSequence: number,
+	pools: readonly PagePool[],
+	ropes: readonly Rope[],
+): BankTables {
+	const table = (elements: number) =>
+		memory.allocate(4 * elements, "the row table");
+	return {
+		token: table(limits.rows),
+		position: table(limits.rows),
+		sequence: table(limits.rows),
+		last: table(limits.rows),
+		output: table(limits.outputs),
+		pages: new Map(
+			pools.map((p) => [
+				p.group.window,
+				table(limits.sequences * pagesPerSequence),
+			]),
+		),
+		frequencies: new Map(
+			ropes.map((rope) => {
+				const address = table(rope.d / 2);
+				memory.f32(address, rope.d / 2).set(rope.frequencies(0));
+				return [rope, address];
+			}),
+		),
+	};
+}

@@ -1,0 +1,435 @@
+import { UnsupportedError } from "../errors.ts";
+import { ATTENTION_ROWS, type CacheType } from "./attention.ts";
+import type { Args, KernelName } from "./kernels.ts";
+import { activations, type LayoutInfo, layouts } from "./layouts.ts";
+import type { Register, Units } from "./program.ts";
+
+/** Rows of the running step: the one dimension that is unknown while a program is recorded. */
+export const T: unique symbol = Symbol("T");
+/** Rows of the running step whose logits are wanted. */
+export const O: unique symbol = Symbol("O");
+export type Dim = number | typeof T | typeof O;
+
+/** An activation: f32, row-major, last dimension contiguous. */
+export interface Tensor {
+	readonly shape: readonly Dim[];
+	readonly buffer: Buffer;
+}
+
+/** Memory for the rows of one activation; the scheduler gives it an address. */
+export interface Buffer {
+	readonly bank: number;
+	readonly rowBytes: number;
+	readonly register: "rows" | "outputs";
+}
+
+/** A packed weight matrix [n, k], or vector [n], in one memory bank. The loader fills in where. */
+export interface Weight {
+	readonly name: string;
+	/** Outermost first. */
+	readonly shape: readonly number[];
+	/** Its kernel family: a key of `layouts`. */
+	readonly layout: string;
+	/** Columns that share a scale, 0 where there is none. */
+	readonly block: number;
+	bank: number;
+	address: number;
+}
+
+/** A linear layer. */
+export interface Linear {
+	/** [N, K] */
+	readonly weight: Weight;
+	/** [N] */
+	readonly bias?: Weight | undefined;
+}
+
+/** Rotary frequencies, one object per distinct setting of a model. */
+export interface Rope {
+	/** Size of a head; d/2 frequencies. */
+	readonly d: number;
+	/** f32[d/2] radians per position for a sequence of `tokens`; only `dynamic` settings depend on it. */
+	readonly frequencies: (tokens: number) => Float32Array;
+	/** Multiplies cosines and sines. */
+	readonly attentionFactor: number;
+	/** Whether the frequencies change as the sequence grows. */
+	readonly dynamic: boolean;
+}
+
+export interface AttentionOptions {
+	/** Index of the key/value cache; layers that share no cache use distinct numbers. */
+	readonly cache: number;
+	/** Multiplies q·k. @default 1/√d */
+	readonly scale?: number;
+	/** Tokens a query may look back, itself included. @default all */
+	readonly window?: number | undefined;
+}
+
+/** Keys and values of one layer: its place in the pages of its group. */
+export interface Cache {
+	readonly bank: number;
+	readonly kvHeads: number;
+	readonly d: number;
+	/** Layers with the same window share pages; 0 is no window. */
+	readonly window: number;
+}
+
+/** Memory at a fixed place in every bank, filled by the host before each step. */
+export type Table =
+	| { readonly table: "token" | "position" | "sequence" | "last" | "output" }
+	| { readonly table: "pages"; readonly window: number }
+	| { readonly table: "frequencies"; readonly rope: Rope };
+
+export type Operand = Buffer | Weight | Cache | Table | Register | number;
+
+/** What a call may pass for each kind of parameter. */
+interface Operands {
+	F32: Buffer | Weight | Table;
+	F32Or0: Buffer | Weight | 0;
+	I32: Table;
+	QD8: Buffer;
+	KV: Cache;
+	Scratch: "scratch";
+	i32: number | "rows" | "outputs";
+	f32: number;
+}
+
+/** A kernel call with its operands by name, before they have addresses. */
+export interface RecordedCall {
+	kernel: KernelName | "copy";
+	bank: number;
+	args: Record<string, Operand>;
+	/** Operands that the call writes; every other buffer or cache among its operands is read. */
+	writes: readonly (Buffer | Cache)[];
+	units: Units;
+	grain: number;
+}
+
+const perRow = (tensor: Tensor, times = 1): Units => ({
+	register: tensor.buffer.register,
+	per: 1,
+	times,
+});
+
+/** Weight rows per tile of every matrix layout. */
+const TILE_ROWS = 16;
+/** Ranges of element-wise kernels start at whole cache lines. */
+const LINE_ELEMENTS = 16;
+
+/** The vocabulary of model files. Every call records kernel calls; nothing runs until the program does. */
+export class Graph {
+	readonly calls: RecordedCall[] = [];
+	readonly caches = new Map<number, Cache>();
+	readonly cacheType: CacheType;
+	#copies = new Map<Buffer, Map<number, Buffer>>();
+	#quantized = new Map<Buffer, Map<string, Buffer>>();
+	#cosSin = new Map<Rope, Map<number, Buffer>>();
+
+	constructor(cacheType: CacheType = "f32") {
+		this.cacheType = cacheType;
+	}
+
+	/** The rotary settings in use. */
+	ropes(): Rope[] {
+		return [...this.#cosSin.keys()];
+	}
+
+	/** [T] → [T, D]: rows of the table by the step's tokens, times `scale`. */
+	embed(table: Weight, scale = 1): Tensor {
+		const d = table.shape[1]!;
+		const y = tensor([T, d], table.bank);
+		this.#recordAny(
+			layout(table).embed,
+			y.buffer,
+			{
+				y: y.buffer,
+				tokens: { table: "token" },
+				w: table,
+				d,
+				n: table.shape[0]!,
+				block: table.block,
+				scale,
+			},
+			perRow(y),
+		);
+		return y;
+	}
+
+	/** [T, K] → [T, N]: x·wᵀ + bias. */
+	linear(x: Tensor, { weight: w, bias }: Linear): Tensor {
+		const [n, k] = w.shape as [number, number];
+		const { gemm, activation } = layout(w);
+		const y = tensor([x.shape[0]!, n], w.bank);
+		this.#recordAny(
+			gemm,
+			y.buffer,
+			{
+				y: y.buffer,
+				x: this.#activation(this.#into(x.buffer, w.bank), activation, k),
+				w,
+				bias: bias ?? 0,
+				residual: 0,
+				rows: x.buffer.register,
+				n,
+				k,
+				block: w.block,
+				scratch: "scratch",
+			},
+			n,
+			TILE_ROWS,
+		);
+		return y;
+	}
+
+	/** x / √(mean(x²) + eps) · w over the last dimension. */
+	rmsNorm(x: Tensor, w: Weight, eps: number): Tensor {
+		const d = w.shape[0]!;
+		const y = tensor(x.shape, w.bank);
+		const perRowTimes = elements(x.shape) / d;
+		this.#record(
+			"rmsnorm_f32",
+			y.buffer,
+			{
+				y: y.buffer,
+				x: this.#into(x.buffer, w.bank),
+				w,
+				d,
+				eps,
+			},
+			perRow(x, perRowTimes),
+		);
+		return y;
+	}
+
+	/** [T, n·d] → [T, n, d]: a view, no call. */
+	heads(x: Tensor, n: number): Tensor {
+		return { shape: [x.shape[0]!, n, elements(x.shape) / n], buffer: x.buffer };
+	}
+
+	/** [T, n, d] → [T, n, d]: rotates halves (i, i + d/2) by position. Works in place: use only the result afterwards. */
+	rope(x: Tensor, rope: Rope): Tensor {
+		const [, n, d] = x.shape as [Dim, number, number];
+		this.#record(
+			"rope_f32",
+			x.buffer,
+			{
+				x: x.buffer,
+				cos_sin: this.#rotations(rope, x.buffer.bank),
+				heads: n,
+				d,
+			},
+			perRow(x, n),
+		);
+		return x;
+	}
+
+	/** q [T, H, d], k and v [T, K, d] → [T, H·d]: appends k, v to the cache, then softmax(q·kᵀ·scale)·v over it. */
+	attention(
+		q: Tensor,
+		k: Tensor,
+		v: Tensor,
+		options: AttentionOptions,
+	): Tensor {
+		const [, heads, d] = q.shape as [Dim, number, number];
+		const kvHeads = k.shape[1] as number;
+		const { bank } = k.buffer;
+		const window = options.window ?? 0;
+		const cache: Cache = { bank, kvHeads, d, window };
+		this.caches.set(options.cache, cache);
+		const pages = {
+			kv: cache,
+			table: { table: "pages", window },
+			sequence: { table: "sequence" },
+			position: { table: "position" },
+			kv_heads: kvHeads,
+			d,
+			pages: 0,
+			page_bytes: 0,
+		} as const;
+		this.#record(
+			`kv_write_${this.cacheType}`,
+			cache,
+			{
+				...pages,
+				k: k.buffer,
+				v: this.#into(v.buffer, bank),
+			},
+			perRow(k, kvHeads),
+		);
+		const y = tensor([T, heads * d], bank);
+		this.#record(
+			`attention_${this.cacheType}`,
+			y.buffer,
+			{
+				...pages,
+				y: y.buffer,
+				q: this.#into(q.buffer, bank),
+				last: { table: "last" },
+				rows: "rows",
+				heads,
+				scale: options.scale ?? 1 / Math.sqrt(d),
+				window,
+				scratch: "scratch",
+			},
+			{ register: "rows", per: ATTENTION_ROWS, times: kvHeads },
+		);
+		return y;
+	}
+
+	/** silu(gate) · up. */
+	swiglu(gate: Tensor, up: Tensor): Tensor {
+		return this.#elementwise("swiglu_f32", { gate, up });
+	}
+
+	/** gelu_tanh(gate) · up. */
+	geglu(gate: Tensor, up: Tensor): Tensor {
+		return this.#elementwise("geglu_f32", { gate, up });
+	}
+
+	add(a: Tensor, b: Tensor): Tensor {
+		return this.#elementwise("add_f32", { a, b });
+	}
+
+	/** [T, D] → [O, D]: the rows whose logits are wanted. */
+	outputs(x: Tensor): Tensor {
+		const d = elements(x.shape);
+		const y = tensor([O, d], x.buffer.bank);
+		this.#record(
+			"gather_f32",
+			y.buffer,
+			{
+				y: y.buffer,
+				x: x.buffer,
+				index: { table: "output" },
+				d,
+			},
+			perRow(y),
+		);
+		return y;
+	}
+
+	#elementwise(kernel: KernelName, inputs: Record<string, Tensor>): Tensor {
+		const tensors = Object.values(inputs);
+		const last = tensors.at(-1)!;
+		const { bank } = last.buffer;
+		const y = tensor(last.shape, bank);
+		const args: Record<string, Operand> = { y: y.buffer };
+		for (const [name, x] of Object.entries(inputs))
+			args[name] = this.#into(x.buffer, bank);
+		this.#recordAny(
+			kernel,
+			y.buffer,
+			args,
+			perRow(y, elements(y.shape)),
+			LINE_ELEMENTS,
+		);
+		return y;
+	}
+
+	/** A call of a kernel known by name, checked against its declaration. */
+	#record<K extends KernelName>(
+		kernel: K,
+		y: Buffer | Cache,
+		args: Args<K, Operands & Record<string, unknown>>,
+		units: Units,
+		grain = 1,
+	): void {
+		this.#recordAny(kernel, y, args as Record<string, Operand>, units, grain);
+	}
+
+	/** A call of a kernel chosen by a layout: `args` holds what any of its family may ask for. */
+	#recordAny(
+		kernel: KernelName | "copy",
+		y: Buffer | Cache,
+		args: Record<string, Operand>,
+		units: Units,
+		grain = 1,
+	): void {
+		this.calls.push({ kernel, bank: y.bank, args, writes: [y], units, grain });
+	}
+
+	/** The rows in bank `bank`: copied there the first time they are asked for. */
+	#into(x: Buffer, bank: number): Buffer {
+		if (x.bank === bank) return x;
+		return remember(this.#copies, x, bank, () => {
+			const y: Buffer = { ...x, bank };
+			const args = { to: y, fromBank: x.bank, from: x, rowBytes: x.rowBytes };
+			this.#recordAny("copy", y, args, {
+				register: x.register,
+				per: 1,
+				times: 1,
+			});
+			return y;
+		});
+	}
+
+	/** The input of a matrix kernel: quantized the first time a layer asks, and shared by all that read the same rows. */
+	#activation(x: Buffer, name: string, k: number): Buffer {
+		const { quantize, rowBytes } =
+			activations[name as keyof typeof activations];
+		if (quantize === undefined) return x;
+		return remember(this.#quantized, x, name, () => {
+			const y: Buffer = {
+				bank: x.bank,
+				register: x.register,
+				rowBytes: rowBytes(k),
+			};
+			this.#recordAny(
+				quantize,
+				y,
+				{ y, x, k },
+				{ register: x.register, per: 1, times: 1 },
+			);
+			return y;
+		});
+	}
+
+	/** Cosines and sines of the step's positions, computed once per bank and shared by all layers. */
+	#rotations(rope: Rope, bank: number): Buffer {
+		return remember(this.#cosSin, rope, bank, () => {
+			const y: Buffer = { bank, register: "rows", rowBytes: 4 * rope.d };
+			this.#record(
+				"rope_table_f32",
+				y,
+				{
+					cos_sin: y,
+					position: { table: "position" },
+					inv_freq: { table: "frequencies", rope },
+					half: rope.d / 2,
+					attention_factor: rope.attentionFactor,
+				},
+				{ register: "rows", per: 1, times: 1 },
+			);
+			return y;
+		});
+	}
+}
+
+/** Elements per row: the product of all dimensions but the first. */
+const elements = (shape: readonly Dim[]): number =>
+	shape.slice(1).reduce<number>((n, dim) => n * (dim as number), 1);
+
+function tensor(shape: readonly Dim[], bank: number): Tensor {
+	const register = shape[0] === O ? "outputs" : "rows";
+	return { shape, buffer: { bank, register, rowBytes: 4 * elements(shape) } };
+}
+
+function layout(w: Weight): LayoutInfo {
+	const info = (layouts as Record<string, LayoutInfo>)[w.layout];
+	if (info === undefined)
+		throw new UnsupportedError(`${w.name}: no kernel reads layout ${w.layout}`);
+	return info;
+}
+
+function remember<A, B, V>(
+	map: Map<A, Map<B, V>>,
+	a: A,
+	b: B,
+	make: () => V,
+): V {
+	const inner = map.get(a) ?? new Map<B, V>();
+	map.set(a, inner);
+	const value = inner.get(b) ?? make();
+	inner.set(b, value);
+	return value;
+}

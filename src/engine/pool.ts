@@ -1,0 +1,148 @@
+import { EngineError } from "../errors.ts";
+import { instantiateKernels } from "./kernels.ts";
+import type { Program, Step } from "./program.ts";
+import { type Bank, bind, callCount, rememberBound, run } from "./runner.ts";
+import { CONTROL, LEAVE } from "./sharing.ts";
+import type { FromPart, ToPart } from "./worker.ts";
+
+/** A thread that runs `servePart` on the first message it gets. Each runtime has its own way to make one. */
+export interface Thread {
+	post(message: ToPart): void;
+	onMessage(listener: (message: FromPart) => void): void;
+	/** Called once if the thread fails to start, throws outside of a message, or ends. */
+	onFailure(listener: (reason: string) => void): void;
+	/** Whether the process should stay alive for it. */
+	keepAlive(yes: boolean): void;
+	stop(): Promise<void>;
+}
+
+/** Runs steps of programs: alone on the calling thread, or as parts on worker threads. */
+export interface Pool {
+	/** Parts that share each step. */
+	readonly parts: number;
+	/** Runs one step of program `index` to its end. One step at a time. Rejects with EngineError, after which the pool is dead. */
+	step(index: number, step: Step): Promise<void>;
+	stop(): Promise<void>;
+}
+
+/** Everything a part needs to run programs. */
+export interface Machine {
+	readonly module: WebAssembly.Module;
+	readonly memories: readonly WebAssembly.Memory[];
+	readonly programs: readonly Program[];
+}
+
+/** Part 0 of 1 on the calling thread: needs no shared memory, and blocks while a step runs. */
+export function createSinglePool(machine: Machine): Pool {
+	let banks: Bank[] | undefined = machine.memories.map((memory) => ({
+		memory,
+		kernels: instantiateKernels(machine.module, memory),
+	}));
+	const programs = machine.programs.map((program) =>
+		rememberBound((step) => bind(program, banks ?? [], 0, step)),
+	);
+	return {
+		parts: 1,
+		async step(index, step) {
+			if (banks === undefined) throw new EngineError("the model was disposed");
+			try {
+				run(programs[index]!(step), 1, undefined);
+			} catch (error) {
+				throw new EngineError(`a kernel failed: ${String(error)}`, {
+					cause: error,
+				});
+			}
+		},
+		async stop() {
+			banks = undefined;
+			programs.length = 0;
+		},
+	};
+}
+
+/** Starts `parts` threads over shared memories and waits until all are ready. Rejects where one cannot be started. */
+export async function createThreadPool(
+	machine: Machine,
+	parts: number,
+	spawn: () => Thread,
+): Promise<Pool> {
+	const counters = Math.max(...machine.programs.map(callCount));
+	const control = new Int32Array(
+		new SharedArrayBuffer(4 * (CONTROL.counters + counters)),
+	);
+	let waiting:
+		| { resolve: () => void; reject: (error: Error) => void }
+		| undefined;
+	let dead: EngineError | undefined;
+	let ready = 0;
+	const threads: Thread[] = [];
+
+	const fail = (reason: string) => {
+		dead ??= new EngineError(reason);
+		waiting?.reject(dead);
+		waiting = undefined;
+	};
+	const settle = () => {
+		if (dead) return fail(dead.message);
+		waiting?.resolve();
+		waiting = undefined;
+	};
+	const stop = async () => {
+		fail("the model was disposed");
+		Atomics.store(control, CONTROL.step, LEAVE);
+		Atomics.notify(control, CONTROL.step);
+		await Promise.all(threads.map((thread) => thread.stop()));
+		threads.length = 0;
+	};
+	const untilSettled = () =>
+		new Promise<void>((resolve, reject) => {
+			waiting = { resolve, reject };
+		});
+
+	try {
+		const started = untilSettled();
+		for (let part = 0; part < parts; part++) {
+			const thread = spawn();
+			threads.push(thread);
+			thread.onFailure((reason) =>
+				fail(`worker ${part} of ${parts}: ${reason}`),
+			);
+			thread.onMessage((message) => {
+				if (message.type === "error")
+					dead ??= new EngineError(
+						`worker ${part} of ${parts}: ${message.message}`,
+					);
+				else if (message.type === "done" || ++ready === parts) settle();
+			});
+			thread.post({ ...machine, part, parts, control });
+		}
+		await started;
+	} catch (error) {
+		await stop();
+		throw error;
+	}
+	for (const thread of threads) thread.keepAlive(false);
+
+	return {
+		parts,
+		async step(index, { rows, outputs }) {
+			if (dead) throw dead;
+			if (waiting) throw new EngineError("a step is already running");
+			control[CONTROL.program] = index;
+			control[CONTROL.rows] = rows;
+			control[CONTROL.outputs] = outputs;
+			control[CONTROL.finished] = 0;
+			control.fill(0, CONTROL.counters);
+			const settled = untilSettled();
+			for (const thread of threads) thread.keepAlive(true);
+			Atomics.add(control, CONTROL.step, 1);
+			Atomics.notify(control, CONTROL.step);
+			try {
+				await settled;
+			} finally {
+				for (const thread of threads) thread.keepAlive(false);
+			}
+		},
+		stop,
+	};
+}

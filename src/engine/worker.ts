@@ -1,0 +1,67 @@
+import { instantiateKernels } from "./kernels.ts";
+import type { Program } from "./program.ts";
+import { type Bank, bind, rememberBound, run } from "./runner.ts";
+import {
+	Abandoned,
+	abandon,
+	CONTROL,
+	LEAVE,
+	shareThrough,
+	waitForChange,
+} from "./sharing.ts";
+
+/** What the host posts to a part. */
+export interface ToPart {
+	readonly part: number;
+	readonly parts: number;
+	readonly module: WebAssembly.Module;
+	readonly memories: readonly WebAssembly.Memory[];
+	readonly programs: readonly Program[];
+	readonly control: Int32Array;
+}
+
+/** What a part posts to the host. */
+export type FromPart =
+	| { readonly type: "ready" }
+	| { readonly type: "done" }
+	| { readonly type: "error"; readonly message: string };
+
+/**
+ * A worker's side of the pool: runs its part of every step that the host starts, until the host asks it to leave.
+ * It never returns to its message queue in between; what it posts is delivered all the same.
+ */
+export function servePart(
+	start: ToPart,
+	post: (message: FromPart) => void,
+): void {
+	const { part, parts, control } = start;
+	const banks: Bank[] = start.memories.map((memory) => ({
+		memory,
+		kernels: instantiateKernels(start.module, memory),
+	}));
+	const sharing = shareThrough(control, parts);
+	const programs = start.programs.map((program) =>
+		rememberBound((step) => bind(program, banks, part, step)),
+	);
+	let step = Atomics.load(control, CONTROL.step);
+	post({ type: "ready" });
+	for (;;) {
+		step = waitForChange(control, CONTROL.step, step);
+		if (step === LEAVE) return;
+		try {
+			const { program, rows, outputs } = CONTROL;
+			const bound = programs[control[program]!]!({
+				rows: control[rows]!,
+				outputs: control[outputs]!,
+			});
+			run(bound, parts, sharing);
+		} catch (error) {
+			if (!(error instanceof Abandoned)) {
+				post({ type: "error", message: String(error) });
+				abandon(control);
+			}
+		}
+		if (Atomics.add(control, CONTROL.finished, 1) === parts - 1)
+			post({ type: "done" });
+	}
+}

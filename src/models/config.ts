@@ -1,0 +1,76 @@
+import { CheckpointError } from "../errors.ts";
+
+/** Reads config.json. A key without a default is required: a missing one is an error that names it. A null counts as missing. */
+export interface Config {
+	number(key: string, missing?: number): number;
+	flag(key: string, missing?: boolean): boolean;
+	text(key: string, missing?: string): string;
+	/** A list of numbers, or undefined where there is none. */
+	numbers(key: string): readonly number[] | undefined;
+	/** A list of strings, or undefined where there is none. */
+	texts(key: string): readonly string[] | undefined;
+	/** A nested object, or undefined where there is none. */
+	section(key: string): Config | undefined;
+}
+
+/** @param file what a person would call the configuration, for error messages */
+export function readConfig(
+	values: Readonly<Record<string, unknown>>,
+	file: string,
+): Config {
+	const wrong = (key: string, expected: string) =>
+		new CheckpointError(
+			values[key] === undefined || values[key] === null
+				? `${file}: key "${key}" is missing, expected ${expected}`
+				: `${file}: key "${key}" is ${JSON.stringify(values[key])}, expected ${expected}`,
+		);
+	const read = <V>(
+		key: string,
+		expected: string,
+		is: (value: unknown) => value is V,
+		missing: V | undefined,
+	): V => {
+		const value = values[key] ?? missing;
+		if (!is(value)) throw wrong(key, expected);
+		return value;
+	};
+	const list = <V>(
+		key: string,
+		expected: string,
+		is: (value: unknown) => value is V,
+	): V[] | undefined => {
+		const value = values[key];
+		if (value === undefined || value === null) return undefined;
+		if (!Array.isArray(value) || !value.every(is)) throw wrong(key, expected);
+		return value;
+	};
+	return {
+		number: (key, missing) => read(key, "a number", isNumber, missing),
+		flag: (key, missing) => read(key, "true or false", isFlag, missing),
+		text: (key, missing) => read(key, "a string", isText, missing),
+		numbers: (key) => list(key, "a list of numbers", isNumber),
+		texts: (key) => list(key, "a list of strings", isText),
+		section(key) {
+			const value = values[key];
+			if (value === undefined || value === null) return undefined;
+			if (typeof value !== "object" || Array.isArray(value))
+				throw wrong(key, "an object");
+			return readConfig(value as Record<string, unknown>, `${file}: ${key}`);
+		},
+	};
+}
+
+const isNumber = (value: unknown): value is number =>
+	typeof value === "number" && Number.isFinite(value);
+const isFlag = (value: unknown): value is boolean => typeof value === "boolean";
+const isText = (value: unknown): value is string => typeof value === "string";
+
+/** A size that arrays are made of: a positive whole number. */
+export function readSize(hf: Config, key: string, missing?: number): number {
+	const value = hf.number(key, missing);
+	if (!Number.isSafeInteger(value) || value < 1 || value > 2 ** 31)
+		throw new CheckpointError(
+			`config: key "${key}" is ${value}, expected a positive whole number below 2^31`,
+		);
+	return value;
+}

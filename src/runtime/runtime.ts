@@ -1,0 +1,25 @@
+import type { Thread } from "../engine/pool.ts";
+import type { ByteSource, Repository } from "../sources/source.ts";
+
+/** The two builds of the kernels: for WebAssembly SIMD, and for the relaxed instructions that newer engines add. */
+export type Target = "simd" | "relaxed";
+
+/** Everything the library needs from a JavaScript runtime, and nothing else. One implementation per file in this folder. */
+export interface Runtime {
+	readonly name: "server" | "web" | "workerd";
+	/** Opens a path, as a file or as a folder; undefined where there is none, or where the runtime has no file system. */
+	openPath?(path: string): Promise<ByteSource | Repository | undefined>;
+	/** The embedded model. */
+	embedded(): Promise<Repository>;
+	/** The kernels, compiled for shared or unshared memory. Embedded bytes, except where only modules compiled ahead of time are accepted. */
+	kernels(target: Target, shared: boolean): Promise<WebAssembly.Module>;
+	/** Threads worth using; 1 where `spawn` is missing or memory cannot be shared with another thread. */
+	readonly threads: number;
+	/** Why there are no more threads than that, for people; undefined where nothing stands in the way. */
+	readonly threadLimit?: string | undefined;
+	spawn?(): Thread;
+	/** Lets timers, input and output have their turn. */
+	yield(): Promise<void>;
+	/** Bytes of memory that the system could still give, where it says. */
+	freeMemoryBytes?(): number | undefined;
+}
