@@ -1,5 +1,16 @@
 // The list of kernels. Nothing else: assembly/signatures.mjs turns it into src/engine/signatures.ts.
+export {
+  attention_f16,
+  attention_f32,
+  attention_full_f32,
+  attention_i8,
+  attention_merge_f32,
+  attention_partial_f16,
+  attention_partial_f32,
+  attention_partial_i8,
+} from "./kernels/attention";
 export { add_f32, geglu_f32, gelu_f32, scale_f32, swiglu_f32 } from "./kernels/elementwise";
+export { kv_write_f16, kv_write_f32, kv_write_i8 } from "./kernels/kv";
 export { layernorm_f32, rmsnorm_f32 } from "./kernels/norm";
 export { argmax_f32, logsoftmax_at_f32, softmax_f32 } from "./kernels/reduce";
 export { rope_f32, rope_table_f32 } from "./kernels/rope";

@@ -9,7 +9,7 @@ export type F32Or0 = usize;
 export type I32 = usize;
 /** Stored bytes as they came from a checkpoint: the input of packing kernels. */
 export type Bytes = usize;
-/** Key/value pages: kernels/attention.ts has the diagram. */
+/** Key/value pages: pages.ts has the diagram. */
 export type KV = usize;
 /** Memory that belongs to the running part alone: a kernel may overwrite it and finds nothing in it. */
 export type Scratch = usize;

@@ -1,6 +1,8 @@
 import type { KernelName } from "../../src/engine/kernels.ts";
+import * as attention from "./attention.ts";
 import * as elementwise from "./elementwise.ts";
 import type { Entry } from "./entry.ts";
+import { kv_write_f16, kv_write_f32, kv_write_i8 } from "./kv.ts";
 import * as norm from "./norm.ts";
 import * as reduce from "./reduce.ts";
 import * as rope from "./rope.ts";
@@ -8,7 +10,11 @@ import * as rows from "./rows.ts";
 
 /** Every kernel in plain loops. A kernel without an entry does not compile. */
 export const reference: { readonly [K in KernelName]: Entry<K> } = {
+	...attention,
 	...elementwise,
+	kv_write_f16,
+	kv_write_f32,
+	kv_write_i8,
 	...norm,
 	...reduce,
 	...rope,
