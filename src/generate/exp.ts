@@ -5,7 +5,6 @@
 
 const LN2_HIGH = 0.6931471803691238; // its low 21 bits are zero, so k · LN2_HIGH is exact for |k| < 2^21
 const LN2_LOW = 1.9082149292705877e-10;
-const LOG2E = 1.4426950408889634;
 
 /** 2^-k for k = 0 … 1022, as far as doubles keep their precision; halving is exact. */
 const inversePowers = new Float64Array(1023);
@@ -20,7 +19,7 @@ for (let n = 0, factorial = 1; n <= 13; factorial *= ++n)
 /** e^x for x ≤ 0, within 2 units in the last place; 0 below -708, where doubles lose precision; NaN for NaN. */
 export function exp(x: number): number {
 	if (x < -708) return 0;
-	const k = Math.floor(x * LOG2E + 0.5);
+	const k = Math.floor(x * Math.LOG2E + 0.5);
 	const r = x - k * LN2_HIGH - k * LN2_LOW;
 	let sum = 0;
 	for (const c of coefficients) sum = sum * r + c;
