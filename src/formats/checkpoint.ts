@@ -69,14 +69,18 @@ export interface Contents {
 	readonly tokenizer?: TokenizerFiles;
 }
 
-/** Opens a file beside the one being read; undefined where there is none of that name, or nothing beside it. */
-export type OpenSibling = (file: string) => Promise<ByteSource | undefined>;
+/** Where a container file lies: its name there, and the files beside it. */
+export interface Folder {
+	readonly file: string;
+	/** Opens a file by its name relative to this folder; undefined where there is none, or where a file was opened alone. */
+	open(file: string): Promise<ByteSource | undefined>;
+}
 
 /** A container: recognized by its first bytes, read by `open`. One per file in formats/, listed in open.ts. */
 export interface Format {
 	readonly name: Checkpoint["container"];
 	/** Given the first 16 bytes, or all of a shorter file. */
 	matches(head: Uint8Array): boolean;
-	/** The caller closes `source` and what `sibling` opened, also after an error. */
-	open(source: ByteSource, sibling: OpenSibling): Promise<Contents>;
+	/** The caller closes `source` and what `folder` opened, also after an error. */
+	open(source: ByteSource, folder: Folder): Promise<Contents>;
 }

@@ -1,0 +1,155 @@
+import { CheckpointError, SourceError } from "../errors.ts";
+import type { ByteSource, Repository } from "../sources/source.ts";
+import type { Checkpoint, Contents, Folder, Format } from "./checkpoint.ts";
+import { readAll, readCompanions } from "./companions.ts";
+import { gguf } from "./gguf.ts";
+import { parseJson } from "./json.ts";
+import { safetensors } from "./safetensors.ts";
+import { openShards } from "./shards.ts";
+import { torch } from "./torch.ts";
+
+const formats: readonly Format[] = [safetensors, gguf, torch];
+
+/** Where the weights of a repository are, by preference; without any of these, in its one GGUF file. */
+const MAIN_FILES = [
+	"model.safetensors",
+	"model.safetensors.index.json",
+	"pytorch_model.bin",
+	"pytorch_model.bin.index.json",
+];
+const INDEX = ".index.json";
+const HEAD_BYTES = 16;
+
+export interface OpenOptions {
+	/**
+	 * The file with the weights, relative to the repository: a checkpoint of any format, the index of a sharded one, or
+	 * the first part of a split GGUF. The other files are looked for in the same folder.
+	 * @default model.safetensors, pytorch_model.bin, the index of either, or else the only GGUF model
+	 */
+	readonly file?: string;
+}
+
+/**
+ * Opens a checkpoint; its first bytes say what it is. safetensors and torch files need config.json beside them, and have
+ * an empty config when they are opened as a lone source. GGUF files speak for themselves.
+ * The checkpoint owns what it opened, and a lone source too: `close` closes them, and so does an error.
+ */
+export async function openCheckpoint(
+	from: Repository | ByteSource,
+	options: OpenOptions = {},
+): Promise<Checkpoint> {
+	const opened: ByteSource[] = [];
+	const close = async () => {
+		for (const source of opened.splice(0)) await source.close?.();
+	};
+	try {
+		if ("open" in from)
+			return { ...(await openRepository(from, options.file, opened)), close };
+		opened.push(from);
+		const file = from.name.slice(from.name.lastIndexOf("/") + 1);
+		const alone: Folder = { file, open: async () => undefined };
+		const { container, contents } = await openFile(from, alone);
+		return { ...nothing, ...contents, container, name: from.name, close };
+	} catch (error) {
+		await close();
+		throw error;
+	}
+}
+
+/** What a container that does not speak of it leaves open. */
+const nothing = { config: {}, generationConfig: {}, tokenizer: undefined };
+
+async function openRepository(
+	repository: Repository,
+	file: string | undefined,
+	opened: ByteSource[],
+): Promise<Omit<Checkpoint, "close">> {
+	const paths = file === undefined ? await mainFiles(repository) : [file];
+	for (const path of paths) {
+		const slash = path.lastIndexOf("/") + 1;
+		const folder: Folder = {
+			file: path.slice(slash),
+			async open(file) {
+				const source = await repository.open(path.slice(0, slash) + file);
+				if (source) opened.push(source);
+				return source;
+			},
+		};
+		const source = await folder.open(folder.file);
+		if (!source) continue;
+		const { container, contents } = path.endsWith(INDEX)
+			? await openIndex(source, folder)
+			: await openFile(source, folder);
+		const { name } = repository;
+		const companions = contents.config
+			? nothing
+			: await readCompanions(folder.open, name);
+		return { ...companions, ...contents, container, name };
+	}
+	throw new SourceError(
+		`${repository.name}: there is no ${paths.join(", no ")}${file === undefined ? "; if the weights have another name, say it with `file`" : ""}`,
+	);
+}
+
+interface Opened {
+	readonly container: Checkpoint["container"];
+	readonly contents: Contents;
+}
+
+async function openFile(source: ByteSource, folder: Folder): Promise<Opened> {
+	const head = await source.read(0, Math.min(HEAD_BYTES, source.size));
+	const format = formats.find((format) => format.matches(head));
+	if (!format) {
+		const start = Array.from(head, (byte) =>
+			byte.toString(16).padStart(2, "0"),
+		);
+		throw new CheckpointError(
+			`${source.name}: neither safetensors nor GGUF nor a PyTorch file: ${source.size} bytes that start with ${start.join(" ") || "nothing"}`,
+		);
+	}
+	return {
+		container: format.name,
+		contents: await format.open(source, folder),
+	};
+}
+
+async function openIndex(source: ByteSource, folder: Folder): Promise<Opened> {
+	const index = parseJson(await readAll(source), source.name);
+	const containers = new Set<Checkpoint["container"]>();
+	const contents = await openShards(index, folder, async (shard) => {
+		const file = await openFile(shard, { ...folder, file: shard.name });
+		containers.add(file.container);
+		return file.contents;
+	});
+	const [container, other] = containers;
+	if (!container || other)
+		throw new CheckpointError(
+			`${source.name}: ${other ? `names files of the formats ${container} and ${other}` : "names no file"}`,
+		);
+	return { container, contents };
+}
+
+/** Where the weights may be: what the repository's listing shows, or all the usual places if it cannot be listed. */
+async function mainFiles(repository: Repository): Promise<readonly string[]> {
+	const names = await repository.list();
+	if (!names) return MAIN_FILES;
+	const main = MAIN_FILES.find((name) => names.includes(name));
+	if (main) return [main];
+	const models = names.filter(isGgufModel);
+	if (models.length === 1) return models;
+	throw new SourceError(
+		models.length === 0
+			? `${repository.name}: holds no checkpoint: neither ${MAIN_FILES.join(", ")} nor a .gguf file`
+			: `${repository.name}: holds ${models.length} models (${models.slice(0, 8).join(", ")}); say which with \`file\``,
+	);
+}
+
+/** Not the vision tower of one ("mmproj-…"), and of a split model only the first part. */
+function isGgufModel(name: string): boolean {
+	const [, part] = /-(\d{5})-of-\d{5}\.gguf$/.exec(name) ?? [];
+	return (
+		/\.gguf$/i.test(name) &&
+		!/(^|\/)mmproj/i.test(name) &&
+		Number(part ?? 1) === 1
+	);
+}
