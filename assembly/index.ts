@@ -11,6 +11,17 @@ export {
 } from "./kernels/attention";
 export { add_f32, geglu_f32, gelu_f32, scale_f32, swiglu_f32 } from "./kernels/elementwise";
 export { kv_write_f16, kv_write_f32, kv_write_i8 } from "./kernels/kv";
+export {
+  embed_bf16w,
+  embed_f16w,
+  embed_f32w,
+  gemm_f32_bf16w,
+  gemm_f32_f16w,
+  gemm_f32_f32w,
+  pack_bf16w_bf16,
+  pack_f16w_f16,
+  pack_f32w_f32,
+} from "./kernels/floatw";
 export { layernorm_f32, rmsnorm_f32 } from "./kernels/norm";
 export { argmax_f32, logsoftmax_at_f32, softmax_f32 } from "./kernels/reduce";
 export { rope_f32, rope_table_f32 } from "./kernels/rope";

@@ -20,12 +20,24 @@ export const signatures = {
 	attention_partial_f32: [["partial", "F32"], ["q", "F32"], ["kv", "KV"], ["table", "I32"], ["sequence", "I32"], ["position", "I32"], ["last", "I32"], ["rows", "i32"], ["heads", "i32"], ["kv_heads", "i32"], ["d", "i32"], ["pages", "i32"], ["page_bytes", "i32"], ["scale", "f32"], ["window", "i32"], ["segments", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** attention_partial_f32 over pages of i8. */
 	attention_partial_i8: [["partial", "F32"], ["q", "F32"], ["kv", "KV"], ["table", "I32"], ["sequence", "I32"], ["position", "I32"], ["last", "I32"], ["rows", "i32"], ["heads", "i32"], ["kv_heads", "i32"], ["d", "i32"], ["pages", "i32"], ["page_bytes", "i32"], ["scale", "f32"], ["window", "i32"], ["segments", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
+	embed_bf16w: [["y", "F32"], ["tokens", "I32"], ["w", "BF16W"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
+	embed_f16w: [["y", "F32"], ["tokens", "I32"], ["w", "F16W"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
+	embed_f32w: [["y", "F32"], ["tokens", "I32"], ["w", "F32W"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, :] = x[index[t], :], rows of d elements; a row with a negative index stays as it is. Units are rows of y. */
 	gather_f32: [["y", "F32"], ["x", "F32"], ["index", "I32"], ["d", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[i] = gelu(gate[i]) · up[i], with the tanh form of gelu. */
 	geglu_f32: [["y", "F32"], ["gate", "F32"], ["up", "F32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[i] = gelu(x[i]) in the tanh form: x / 2 · (1 + tanh(√(2/π) · (x + 0.044715 x³))). */
 	gelu_f32: [["y", "F32"], ["x", "F32"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+	gemm_f32_bf16w: [["y", "F32"], ["x", "F32"], ["w", "BF16W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+	gemm_f32_f16w: [["y", "F32"], ["x", "F32"], ["w", "F16W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+	gemm_f32_f32w: [["y", "F32"], ["x", "F32"], ["w", "F32W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** Stores keys and values as f16, rounded to nearest even; beyond ±65504 they saturate. */
 	kv_write_f16: [["kv", "KV"], ["k", "F32"], ["v", "F32"], ["table", "I32"], ["sequence", "I32"], ["position", "I32"], ["kv_heads", "i32"], ["d", "i32"], ["pages", "i32"], ["page_bytes", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** Stores keys and values as f32. */
@@ -36,6 +48,12 @@ export const signatures = {
 	layernorm_f32: [["y", "F32"], ["x", "F32"], ["w", "F32"], ["b", "F32"], ["d", "i32"], ["eps", "f32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t] = x[t, index[t]] − ln Σ_j e^x[t, j]: the log-probability of element index[t]. */
 	logsoftmax_at_f32: [["y", "F32"], ["x", "F32"], ["index", "I32"], ["n", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** dst = the tiles of rows [lo, hi) of bf16[n, k]; src holds those rows. Units are rows, in multiples of 16. */
+	pack_bf16w_bf16: [["dst", "BF16W"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** dst = the tiles of rows [lo, hi) of f16[n, k]; src holds those rows. Units are rows, in multiples of 16. */
+	pack_f16w_f16: [["dst", "F16W"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** dst = the tiles of rows [lo, hi) of f32[n, k]; src holds those rows. Units are rows, in multiples of 16. */
+	pack_f32w_f32: [["dst", "F32W"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, i] = x[t, i] / √(mean_j x[t, j]² + eps) · w[i] */
 	rmsnorm_f32: [["y", "F32"], ["x", "F32"], ["w", "F32"], ["d", "i32"], ["eps", "f32"], ["lo", "i32"], ["hi", "i32"]],
 	/** Turns the heads of x[rows, heads, d] in place: with c, s of row t, (x[j], x[j + d/2]) becomes (x[j] · c[j] − x[j + d/2] · s[j], x[j + d/2] · c[j] + x[j] · s[j]). Units are heads of rows: rows · heads of them. */

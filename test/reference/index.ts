@@ -2,6 +2,7 @@ import type { KernelName } from "../../src/engine/kernels.ts";
 import * as attention from "./attention.ts";
 import * as elementwise from "./elementwise.ts";
 import type { Entry } from "./entry.ts";
+import * as floatw from "./floatw.ts";
 import { kv_write_f16, kv_write_f32, kv_write_i8 } from "./kv.ts";
 import * as norm from "./norm.ts";
 import * as reduce from "./reduce.ts";
@@ -12,6 +13,7 @@ import * as rows from "./rows.ts";
 export const reference: { readonly [K in KernelName]: Entry<K> } = {
 	...attention,
 	...elementwise,
+	...floatw,
 	kv_write_f16,
 	kv_write_f32,
 	kv_write_i8,

@@ -1,0 +1,89 @@
+// What the kernels of all weight layouts share.
+//
+// A packed matrix [n, k] is cut into tiles of 16 rows; a tile lies in memory in the order in which a kernel reads it, and
+// rows past n are zeros. A tile is 4 vectors of 4 rows wide: vector v, lane r is row 4v + r. Halves 0 and 1 are rows 0-7
+// and 8-15. Sixteen-bit values of 8 rows share one vector: 32-bit lane r holds row r below and row 4 + r above.
+//
+// A tile's 16 results per input row are computed with the same operations in the same order whether one row is computed
+// (GEMV) or many (GEMM), so that a row's bits do not depend on its neighbours.
+
+import { F32Or0 } from "./types";
+
+/** Weight rows per tile. */
+export const ROWS: i32 = 16;
+
+/** Bytes of 16 f32 results. */
+export const RESULT_BYTES: usize = 64;
+
+/** y[j .. min(j + 16, n)) = residual + (bias + f[0 .. 16)), for row t of y. */
+export function finish(y: usize, f: usize, bias: F32Or0, residual: F32Or0, t: i32, j: i32, n: i32): void {
+  const at = (<usize>t * <usize>n + <usize>j) << 2;
+  const column = <usize>j << 2;
+  if (j + ROWS <= n) {
+    for (let i: usize = 0; i < RESULT_BYTES; i += 16) {
+      let sum = v128.load(f + i);
+      if (bias != 0) sum = f32x4.add(v128.load(bias + column + i), sum);
+      if (residual != 0) sum = f32x4.add(v128.load(residual + at + i), sum);
+      v128.store(y + at + i, sum);
+    }
+  } else {
+    for (let i: usize = 0; i < <usize>(n - j) << 2; i += 4) {
+      let sum = load<f32>(f + i);
+      if (bias != 0) sum = load<f32>(bias + column + i) + sum;
+      if (residual != 0) sum = load<f32>(residual + at + i) + sum;
+      store<f32>(y + at + i, sum);
+    }
+  }
+}
+
+// Constant vectors live in memory: V8 rebuilds a v128.const in three instructions at every use, a load is one.
+const HALF: usize = memory.data<u32>(
+  [
+    0x8fffe000, 0x8fffe000, 0x8fffe000, 0x8fffe000, // sign, and where f16's exponent and mantissa land 13 bits up
+    0x77800000, 0x77800000, 0x77800000, 0x77800000, // 2^112 as f32: the difference of the two exponent biases
+    0xffff0000, 0xffff0000, 0xffff0000, 0xffff0000,
+  ],
+  16,
+);
+
+/**
+ * The lower 16 bits of each 32-bit lane as f32. T is u16 for f16 and i16 for bf16.
+ * f16: sign and magnitude move to f32's places, and a product by 2^112 mends the exponent, exactly, denormals included.
+ */
+// @ts-ignore: decorator
+@inline export function lower<T>(v: v128): v128 {
+  if (isSigned<T>()) return i32x4.shl(v, 16);
+  return f32x4.mul(v128.and(i32x4.shr_s(i32x4.shl(v, 16), 3), v128.load(HALF)), v128.load(HALF, 16));
+}
+
+/** The upper 16 bits of each 32-bit lane as f32. */
+// @ts-ignore: decorator
+@inline export function upper<T>(v: v128): v128 {
+  if (isSigned<T>()) return v128.and(v, v128.load(HALF, 32));
+  return f32x4.mul(v128.and(i32x4.shr_s(v, 3), v128.load(HALF)), v128.load(HALF, 16));
+}
+
+/** One f16 (T = u16) or bf16 (T = i16) as f32. */
+// @ts-ignore: decorator
+@inline export function half<T>(at: usize): f32 {
+  return f32x4.extract_lane(lower<T>(i32x4.splat(load<u16>(at))), 0);
+}
+
+/** Where row r's 16-bit value lies among 16 of them, in bytes. */
+// @ts-ignore: decorator
+@inline export function halfAt(r: i32): usize {
+  return <usize>(((r & 8) << 1) | ((r & 3) << 2) | ((r & 4) >> 1));
+}
+
+/** Stores the columns of the 4 × 4 matrix of 32-bit lanes whose rows are a, b, c and d, `step` bytes apart. */
+// @ts-ignore: decorator
+@inline export function storeTransposed(to: usize, step: usize, a: v128, b: v128, c: v128, d: v128): void {
+  const ab01 = v128.shuffle<i32>(a, b, 0, 4, 1, 5);
+  const ab23 = v128.shuffle<i32>(a, b, 2, 6, 3, 7);
+  const cd01 = v128.shuffle<i32>(c, d, 0, 4, 1, 5);
+  const cd23 = v128.shuffle<i32>(c, d, 2, 6, 3, 7);
+  v128.store(to, v128.shuffle<i64>(ab01, cd01, 0, 2));
+  v128.store(to + step, v128.shuffle<i64>(ab01, cd01, 1, 3));
+  v128.store(to + 2 * step, v128.shuffle<i64>(ab23, cd23, 0, 2));
+  v128.store(to + 3 * step, v128.shuffle<i64>(ab23, cd23, 1, 3));
+}
