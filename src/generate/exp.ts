@@ -12,9 +12,9 @@ for (let k = 0, power = 1; k < inversePowers.length; k++, power /= 2)
 	inversePowers[k] = power;
 
 /** 1/13!, 1/12!, … 1/1!, 1/0!: the Taylor series at |r| ≤ ln 2 / 2 is then exact to 1e-17. */
-const coefficients: number[] = [];
+const coefficients = new Float64Array(14);
 for (let n = 0, factorial = 1; n <= 13; factorial *= ++n)
-	coefficients.unshift(1 / factorial);
+	coefficients[13 - n] = 1 / factorial;
 
 /** e^x for x ≤ 0, within 2 units in the last place; 0 below -708, where doubles lose precision; NaN for NaN. */
 export function exp(x: number): number {
@@ -22,7 +22,8 @@ export function exp(x: number): number {
 	const k = Math.floor(x * Math.LOG2E + 0.5);
 	const r = x - k * LN2_HIGH - k * LN2_LOW;
 	let sum = 0;
-	for (const c of coefficients) sum = sum * r + c;
+	for (let i = 0; i < coefficients.length; i++)
+		sum = sum * r + coefficients[i]!;
 	return sum * (inversePowers[-k] ?? Number.NaN);
 }
 

@@ -1,8 +1,9 @@
 import { EngineError } from "../errors.ts";
-import { exp } from "./exp.ts";
 import { createProcessors } from "./processors.ts";
 import { drawSeed, type Random, seededRandom } from "./random.ts";
 import type { ResolvedOptions } from "./resolve.ts";
+import { candidates } from "./selection.ts";
+import { softmax } from "./softmax.ts";
 
 /** Chooses tokens, one after the other, for one text. */
 export interface Sampler {
@@ -67,26 +68,22 @@ function argmax(scores: Float32Array): number {
 	return best;
 }
 
-/** Draws i with probability softmax(s)[i]: the first i at which Σ_{j≤i} e^{s_j − max} exceeds u · Σ e^{s − max}. */
+/**
+ * Draws i with probability softmax(s)[i]: the first i at which Σ_{j≤i} e^(s_j − max) exceeds u · Σ e^(s − max);
+ * -1 when all are -∞ or any is not a number.
+ */
 function multinomial(random: Random): (scores: Float32Array) => number {
-	let weights = new Float64Array(0);
 	return (scores) => {
-		const max = scores[argmax(scores)] ?? Number.NaN;
-		if (weights.length !== scores.length)
-			weights = new Float64Array(scores.length);
-		let total = 0;
-		for (let i = 0; i < scores.length; i++) {
-			weights[i] = exp(scores[i]! - max);
-			total += weights[i]!;
-		}
-		let left = random() * total;
+		const remaining = candidates(scores);
+		const { weights, sum } = softmax(remaining.scores);
+		if (!(sum > 0)) return -1;
+		let left = random() * sum;
 		let last = -1;
-		for (let i = 0; i < weights.length; i++) {
+		for (let i = 0; i < weights.length && left >= 0; i++) {
 			if (weights[i] === 0) continue;
 			last = i;
 			left -= weights[i]!;
-			if (left < 0) break;
 		}
-		return total < Number.POSITIVE_INFINITY ? last : -1;
+		return remaining.ids[last]!;
 	};
 }

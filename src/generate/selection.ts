@@ -1,4 +1,4 @@
-/** Moves the entry at `at` down a binary heap of ids until no child comes before it. */
+/** Moves the entry at `at` down a binary heap until no child comes before it. */
 function siftDown(
 	heap: Int32Array,
 	size: number,
@@ -18,42 +18,54 @@ function siftDown(
 	}
 }
 
-function heapify(
-	heap: Int32Array,
+/** A heap of 0 … size − 1. */
+function heapOf(
+	size: number,
 	before: (a: number, b: number) => boolean,
-): void {
-	for (let i = (heap.length >> 1) - 1; i >= 0; i--)
-		siftDown(heap, heap.length, i, before);
+): Int32Array {
+	const heap = new Int32Array(size);
+	for (let i = 0; i < size; i++) heap[i] = i;
+	for (let i = (size >> 1) - 1; i >= 0; i--) siftDown(heap, size, i, before);
+	return heap;
 }
 
-/** Ids whose score is not -∞, ascending. */
-export function survivors(scores: Float32Array): Int32Array {
+/** The tokens that can still be chosen. */
+export interface Candidates {
+	/** Ascending. */
+	readonly ids: Int32Array;
+	/** f32[ids.length], none of them -∞. */
+	readonly scores: Float32Array;
+}
+
+/** Gathers what is not -∞ (NaN included), so that what follows a top-k touches k numbers and not a vocabulary. */
+export function candidates(scores: Float32Array): Candidates {
 	let count = 0;
 	for (let i = 0; i < scores.length; i++)
-		if (scores[i]! > Number.NEGATIVE_INFINITY) count++;
+		if (scores[i] !== Number.NEGATIVE_INFINITY) count++;
 	const ids = new Int32Array(count);
-	for (let i = 0, n = 0; n < count; i++)
-		if (scores[i]! > Number.NEGATIVE_INFINITY) ids[n++] = i;
-	return ids;
+	const kept = new Float32Array(count);
+	for (let i = 0, n = 0; n < count; i++) {
+		if (scores[i] === Number.NEGATIVE_INFINITY) continue;
+		kept[n] = scores[i]!;
+		ids[n++] = i;
+	}
+	return { ids, scores: kept };
 }
 
 /**
- * Takes ids one by one in descending order of `keys[id]`, equal keys by ascending id; -1 when there are none left.
- * Costs O(n) to start and O(log n) per id taken, so the tail of a vocabulary is never sorted. Reuses `ids`.
+ * Takes indices one by one in descending order of keys, equal keys by ascending index; -1 when there are none left.
+ * Costs O(n) to start and O(log n) per index taken, so the tail of a vocabulary is never sorted.
  */
-export function descending(
-	ids: Int32Array,
-	keys: Float32Array | Float64Array,
-): () => number {
+export function descending(keys: Float32Array | Float64Array): () => number {
 	const before = (a: number, b: number) =>
 		keys[a]! > keys[b]! || (keys[a]! === keys[b]! && a < b);
-	heapify(ids, before);
-	let size = ids.length;
+	const heap = heapOf(keys.length, before);
+	let size = heap.length;
 	return () => {
 		if (size === 0) return -1;
-		const first = ids[0]!;
-		ids[0] = ids[--size]!;
-		siftDown(ids, size, 0, before);
+		const first = heap[0]!;
+		heap[0] = heap[--size]!;
+		siftDown(heap, size, 0, before);
 		return first;
 	};
 }
@@ -61,8 +73,7 @@ export function descending(
 /** The k-th largest score, 1 ≤ k ≤ V, with a heap of the k best so far: one comparison for most of a vocabulary. */
 export function kthLargest(scores: Float32Array, k: number): number {
 	const worse = (a: number, b: number) => scores[a]! < scores[b]!;
-	const best = Int32Array.from({ length: k }, (_, i) => i);
-	heapify(best, worse);
+	const best = heapOf(k, worse);
 	let threshold = scores[best[0]!]!;
 	for (let i = k; i < scores.length; i++) {
 		if (scores[i]! <= threshold) continue;
