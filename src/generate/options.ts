@@ -51,7 +51,7 @@ export interface GenerateOptions {
 	 * @default false
 	 */
 	ignoreEos?: boolean | undefined;
-	/** Ends prompt processing or generation early; the result then has the finish reason "abort". */
+	/** Ends prompt processing or generation early: the result rejects with the signal's reason, and parts that came before stay valid. */
 	signal?: AbortSignal | undefined;
 
 	/**

@@ -2,7 +2,7 @@ import type { ResolvedOptions } from "./resolve.ts";
 
 /**
  * Why a text ended: the model said so or produced one of stopTokenIds ("stop"), it contains a stop string ("stop-string"),
- * it is as long as allowed or took as long ("length"), or the caller's signal fired ("abort").
+ * it is as long as allowed or took as long ("length"), or its reader left before the end ("abort").
  */
 export type FinishReason = "stop" | "stop-string" | "length" | "abort";
 
