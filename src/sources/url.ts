@@ -103,7 +103,7 @@ async function fetchRange(
 	offset: number,
 	target: Uint8Array,
 	size: number,
-	version: string | undefined,
+	version: Version | undefined,
 ): Promise<void> {
 	let done = 0;
 	while (done < target.length) {
@@ -118,7 +118,10 @@ async function fetchRange(
 					throw changed(address, response);
 				if (response.status !== 206) throw refused(address, response);
 				const range = contentRange(response);
-				if (range && (range.size !== size || versionOf(response) !== version))
+				if (
+					range &&
+					(range.size !== size || differ(version, versionOf(response)))
+				)
 					throw changed(address, response);
 				if (range && range.start !== offset + start)
 					throw unexpected(address, response);
@@ -144,7 +147,7 @@ async function fetchRange(
 async function download(pieces: AsyncIterable<Uint8Array>): Promise<{
 	size: number;
 	kept: Uint8Array[];
-	version?: string | undefined;
+	version?: Version;
 }> {
 	const kept: Uint8Array[] = [];
 	let size = 0;
@@ -184,14 +187,27 @@ function contentRange(
 	};
 }
 
+/** What tells one state of a file from another. */
+interface Version {
+	readonly tag: string | undefined;
+	readonly modified: string | undefined;
+}
+
+function versionOf({ headers }: Response): Version {
+	return {
+		tag: headers.get("etag")?.replace(/^W\//, ""),
+		modified: headers.get("last-modified") ?? undefined,
+	};
+}
+
 /**
- * What distinguishes this state of the file from others. Compared between answers instead of sent as If-Range,
- * which would make a browser ask the other origin for permission first, and many servers refuse that.
+ * Answers are compared here, instead of by the server with If-Range: with that header a browser asks another origin for
+ * permission first, which many servers refuse. What a server does not tell, or hides from a page, cannot differ.
  */
-function versionOf(response: Response): string | undefined {
-	const { headers } = response;
-	const tag = headers.get("etag")?.replace(/^W\//, "");
-	return tag ?? headers.get("last-modified") ?? undefined;
+function differ(a: Version | undefined, b: Version): boolean {
+	const [before, now] =
+		a?.tag && b.tag ? [a.tag, b.tag] : [a?.modified, b.modified];
+	return before !== undefined && now !== undefined && before !== now;
 }
 
 function changed(address: Address, response: Response): SourceError {
