@@ -1,5 +1,10 @@
 import { readFileSync } from "node:fs";
-import type { Checkpoint, Contents } from "../src/formats/checkpoint.ts";
+import type {
+	Checkpoint,
+	Contents,
+	StoredTensor,
+} from "../src/formats/checkpoint.ts";
+import { storedTensor } from "../src/formats/stored.ts";
 import { bytesSource } from "../src/sources/bytes.ts";
 import type { ByteSource } from "../src/sources/source.ts";
 
@@ -42,4 +47,25 @@ export function checkpointOf(
 		close: async () => {},
 		...contents,
 	};
+}
+
+/** A stored tensor over bytes in memory. */
+export function storedBytes(
+	name: string,
+	type: string,
+	shape: readonly number[],
+	bytes: Uint8Array,
+): StoredTensor {
+	const source = bytesSource(bytes, "made");
+	return storedTensor(source, 0, { name, type, shape, bytes: bytes.length });
+}
+
+/** A checkpoint of stored tensors. */
+export function checkpointWith(
+	tensors: readonly StoredTensor[],
+	config: Readonly<Record<string, unknown>> = {},
+	metadata: Readonly<Record<string, unknown>> = {},
+): Checkpoint {
+	const named = new Map(tensors.map((tensor) => [tensor.name, tensor]));
+	return checkpointOf({ tensors: named, metadata }, config);
 }

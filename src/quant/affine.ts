@@ -1,0 +1,82 @@
+// Integers with a scale per group of columns, the arithmetic that torchao and compressed-tensors share:
+//
+//   w[n, c] = T((q[n, c] − z[n, g]) · s[n, g])      g = c div (columns per group), or the group that g_idx gives c
+//
+// T is the precision of the scheme's arithmetic; q − z is exact in all of them, so only the product is rounded to it.
+import { CheckpointError } from "../errors.ts";
+import type { StoredTensor } from "../formats/checkpoint.ts";
+import { type Precision, roundTo } from "./floats.ts";
+import type { StoredMatrix } from "./scheme.ts";
+
+export interface Affine {
+	readonly cols: number;
+	/** Groups per row. */
+	readonly groups: number;
+	readonly precision: Precision;
+	/** q of rows [lo, hi): integers, or the values of an 8-bit float format. */
+	codes(lo: number, hi: number): Promise<Int8Array | Float32Array>;
+	/** s, f32[hi − lo, groups] */
+	scales(lo: number, hi: number): Promise<Float32Array>;
+	/** z, i8[hi − lo, groups]; absent where all are zero. */
+	zeros?(lo: number, hi: number): Promise<Int8Array>;
+	/** The group of each column, where they are not consecutive runs of equal length. */
+	readonly groupOf?: Int32Array;
+}
+
+/** The definition of an affine matrix. */
+export function affineDecoder(matrix: Affine): StoredMatrix["decode"] {
+	const { cols, groups, precision, groupOf } = matrix;
+	const round = roundTo[precision];
+	const block = cols / groups;
+	return async (lo, hi) => {
+		const codes = await matrix.codes(lo, hi);
+		const scales = await matrix.scales(lo, hi);
+		const zeros = await matrix.zeros?.(lo, hi);
+		const out = new Float32Array(codes.length);
+		for (let row = 0; row < hi - lo; row++) {
+			for (let col = 0; col < cols; col++) {
+				const group =
+					row * groups + (groupOf?.[col] ?? Math.floor(col / block));
+				const i = row * cols + col;
+				const code = codes[i]! - (zeros?.[group] ?? 0);
+				out[i] = round(Math.fround(code * scales[group]!));
+			}
+		}
+		return out;
+	};
+}
+
+/** Layout of an affine matrix of `bits`-bit codes with a scale per `block` columns. */
+export function affineLayout(
+	bits: number,
+	block: number,
+	cols: number,
+	zeros: boolean,
+): string {
+	const family = bits === 8 && block === cols ? "qc" : "qb";
+	return `${family}${bits}${zeros ? "z" : ""}w`;
+}
+
+/** "g128", or "per row" where a row has one scale. */
+export function blockLabel(block: number, cols: number): string {
+	return block === cols ? "per row" : `g${block}`;
+}
+
+/** Bytes as signed ones, not copied. */
+export function int8(bytes: Uint8Array): Int8Array {
+	return new Int8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** Throws CheckpointError where a code does not fit into so many bits. */
+export function checkRange(
+	codes: Int8Array,
+	bits: number,
+	tensor: StoredTensor,
+): void {
+	const half = 2 ** (bits - 1);
+	const bad = codes.find((code) => code < -half || code >= half);
+	if (bad === undefined) return;
+	throw new CheckpointError(
+		`${tensor.file}: ${tensor.name} holds ${bad}, expected int${bits}`,
+	);
+}
