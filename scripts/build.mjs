@@ -12,6 +12,7 @@ import {
 	writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { buildSync } from "esbuild";
 
 const MODEL = "models/nano-smollm3";
 const bin = (name) => join("node_modules", ".bin", name);
@@ -65,6 +66,19 @@ if (isStale("src/embedded/model.js", MODEL)) {
 		`export const files = ${JSON.stringify(Object.fromEntries(files))};\n`,
 	);
 }
+
+const [worker] = buildSync({
+	entryPoints: ["src/runtime/part.ts"],
+	bundle: true,
+	format: "esm",
+	minify: true,
+	target: "es2022",
+	write: false,
+}).outputFiles;
+writeFileSync(
+	"src/embedded/worker.js",
+	`export const source = ${JSON.stringify(worker.text)};\n`,
+);
 
 rmSync("dist", { recursive: true, force: true });
 run(bin("tsc"), "-p", "tsconfig.build.json");

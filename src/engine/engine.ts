@@ -1,5 +1,5 @@
-import { type CacheType, headBytes, PAGE_TOKENS } from "./attention.ts";
 import type { Cache, Graph, Operand, Rope, Table, Tensor } from "./graph.ts";
+import { type CacheType, PAGE_POSITIONS, pageBytes } from "./layouts.ts";
 import type { Memory } from "./memory.ts";
 import { PAGE_UNIT_BYTES, PagePool, Sequence } from "./pages.ts";
 import {
@@ -73,7 +73,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 	const { memories, graph, limits, threads, spawn } = options;
 	const caches = [...graph.caches.values()];
 	const { offsets, pools } = layOutCaches(caches, graph.cacheType, memories);
-	const pagesPerSequence = Math.ceil(limits.contextTokens / PAGE_TOKENS);
+	const pagesPerSequence = Math.ceil(limits.contextTokens / PAGE_POSITIONS);
 	const ropes = graph.ropes();
 	const tables = memories.map((memory) =>
 		allocateTables(memory, limits, pagesPerSequence, pools, ropes),
@@ -191,7 +191,7 @@ function layOutCaches(
 		const bankBytes = new Array<number>(memories.length).fill(0);
 		for (const cache of caches.filter((c) => c.window === window)) {
 			offsets.set(cache, bankBytes[cache.bank]!);
-			bankBytes[cache.bank]! += cache.kvHeads * headBytes(type, cache.d);
+			bankBytes[cache.bank]! += pageBytes(type, cache.kvHeads, cache.d);
 		}
 		return new PagePool({ window, bankBytes }, memories);
 	});

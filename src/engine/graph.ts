@@ -1,7 +1,13 @@
 import { UnsupportedError } from "../errors.ts";
-import { ATTENTION_ROWS, type CacheType } from "./attention.ts";
 import type { Args, KernelName } from "./kernels.ts";
-import { activations, type LayoutInfo, layouts } from "./layouts.ts";
+import {
+	ATTENTION_MAX_HEAD,
+	ATTENTION_TILE,
+	activations,
+	type CacheType,
+	type LayoutInfo,
+	layouts,
+} from "./layouts.ts";
 import type { Register, Units } from "./program.ts";
 
 /** Rows of the running step: the one dimension that is unknown while a program is recorded. */
@@ -232,6 +238,10 @@ export class Graph {
 	): Tensor {
 		const [, heads, d] = q.shape as [Dim, number, number];
 		const kvHeads = k.shape[1] as number;
+		if (d > ATTENTION_MAX_HEAD)
+			throw new UnsupportedError(
+				`heads of ${d} elements, expected at most ${ATTENTION_MAX_HEAD}`,
+			);
 		const { bank } = k.buffer;
 		const window = options.window ?? 0;
 		const cache: Cache = { bank, kvHeads, d, window };
@@ -271,7 +281,7 @@ export class Graph {
 				window,
 				scratch: "scratch",
 			},
-			{ register: "rows", per: ATTENTION_ROWS, times: kvHeads },
+			{ register: "rows", per: ATTENTION_TILE, times: kvHeads },
 		);
 		return y;
 	}

@@ -43,7 +43,7 @@ export function compileKernels(
 	bytes: Uint8Array<ArrayBuffer>,
 	shared: boolean,
 ): WebAssembly.Module {
-	const copy = bytes.slice();
+	const copy = Uint8Array.from(bytes);
 	if (shared) copy[memoryLimitsOffset(copy)]! |= LIMITS_SHARED;
 	return new WebAssembly.Module(copy);
 }
@@ -59,6 +59,10 @@ function memoryLimitsOffset(bytes: Uint8Array): number {
 			if (byte < 128) return value;
 		}
 	};
+	const skipName = () => {
+		const length = varint();
+		at += length;
+	};
 	while (at < bytes.length) {
 		const section = bytes[at++];
 		const size = varint();
@@ -67,8 +71,8 @@ function memoryLimitsOffset(bytes: Uint8Array): number {
 			continue;
 		}
 		varint(); // number of imports
-		at += varint(); // module name
-		at += varint(); // field name
+		skipName(); // module
+		skipName(); // field
 		if (bytes[at] !== KIND_MEMORY) break;
 		return at + 1;
 	}

@@ -61,6 +61,30 @@ export interface LayoutInfo {
 	readonly bytes: (n: number, k: number, block: number) => number;
 }
 
-export const layouts = {} as const satisfies Record<string, LayoutInfo>;
+/** Rows of a tile of weights; the last tile is filled up with zeros. */
+export const TILE_ROWS = 16;
+
+const tiled = (n: number) => Math.ceil(n / TILE_ROWS) * TILE_ROWS;
+
+export const layouts = {
+	f32w: {
+		gemm: "gemm_f32_f32w",
+		embed: "embed_f32w",
+		activation: "f32",
+		bytes: (n, k) => 4 * tiled(n) * k,
+	},
+	f16w: {
+		gemm: "gemm_f32_f16w",
+		embed: "embed_f16w",
+		activation: "f32",
+		bytes: (n, k) => 2 * tiled(n) * k,
+	},
+	bf16w: {
+		gemm: "gemm_f32_bf16w",
+		embed: "embed_bf16w",
+		activation: "f32",
+		bytes: (n, k) => 2 * tiled(n) * k,
+	},
+} as const satisfies Record<string, LayoutInfo>;
 
 export type Layout = keyof typeof layouts;

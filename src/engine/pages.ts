@@ -1,5 +1,5 @@
 import { ContextError } from "../errors.ts";
-import { PAGE_TOKENS } from "./attention.ts";
+import { PAGE_POSITIONS } from "./layouts.ts";
 import type { Memory } from "./memory.ts";
 
 /** Page tables hold addresses in multiples of this many bytes, counted from address 0. */
@@ -71,6 +71,11 @@ export class Sequence {
 		this.#lists = pools.map(() => []);
 	}
 
+	/** Whether positions can be dropped again: a group with a window has already let go of what that would need. */
+	get canTruncate(): boolean {
+		return this.#pools.every((pool) => pool.group.window === 0);
+	}
+
 	/** Makes room for positions up to `length` and frees pages that no later position can see. Throws ContextError or EngineError. */
 	reserve(length: number): void {
 		if (length > this.#maximum)
@@ -82,22 +87,22 @@ export class Sequence {
 			const { window } = pool.group;
 			if (window > 0) {
 				const visible = Math.floor(
-					Math.max(0, this.length - window) / PAGE_TOKENS,
+					Math.max(0, this.length - window) / PAGE_POSITIONS,
 				);
 				for (let p = visible - 1; p >= 0 && list[p] !== undefined; p--) {
 					pool.give(list[p]!);
 					list[p] = undefined;
 				}
 			}
-			while (list.length * PAGE_TOKENS < length) list.push(pool.take());
+			while (list.length * PAGE_POSITIONS < length) list.push(pool.take());
 		}
 	}
 
-	/** Drops positions from `length` on. A group with a window cannot go back further than its window: then it throws. */
+	/** Drops positions from `length` on. */
 	truncate(length: number): void {
 		for (const [g, pool] of this.#pools.entries()) {
 			const list = this.#lists[g]!;
-			for (const page of list.splice(Math.ceil(length / PAGE_TOKENS)))
+			for (const page of list.splice(Math.ceil(length / PAGE_POSITIONS)))
 				if (page) pool.give(page);
 		}
 		this.length = Math.min(this.length, length);

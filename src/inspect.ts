@@ -1,0 +1,166 @@
+import { Graph } from "./engine/graph.ts";
+import {
+	type LayoutInfo,
+	layouts,
+	PAGE_POSITIONS,
+	pageBytes,
+} from "./engine/layouts.ts";
+import { UnsupportedError } from "./errors.ts";
+import type { Checkpoint } from "./formats/checkpoint.ts";
+import { findArchitecture } from "./models/architectures.ts";
+import { readConfig } from "./models/config.ts";
+import { findMatrix, matrixNames } from "./quant/scheme.ts";
+import { collectWeights, planWeights } from "./weights.ts";
+
+/** A weight of a checkpoint. */
+export interface InspectedTensor {
+	readonly name: string;
+	/** Outermost first. */
+	readonly shape: readonly number[];
+	/** What its bits mean: "BF16", "Q4_K", "torchao int4 g32". Undefined where this version cannot read them. */
+	readonly scheme: string | undefined;
+	/** Element type or types as stored. */
+	readonly type: string;
+	/** Stored bytes that carry information. */
+	readonly bytes: number;
+	/** Layout in memory, undefined where no kernel reads it. */
+	readonly layout: string | undefined;
+}
+
+/** What is in a checkpoint, found without reading weights. */
+export interface Inspection {
+	readonly name: string;
+	readonly container: Checkpoint["container"];
+	/** Entry of config.json's `architectures`. */
+	readonly architecture: string | undefined;
+	/** Why this version cannot run it; undefined where it can. */
+	readonly unsupported: string | undefined;
+	readonly parameters: number;
+	/** Stored bytes of all tensors. */
+	readonly bytes: number;
+	readonly schemes: Readonly<
+		Record<string, { readonly tensors: number; readonly bytes: number }>
+	>;
+	/** What running it takes; undefined where this version cannot run it. */
+	readonly memory:
+		| {
+				readonly weightBytes: number;
+				readonly cacheBytesPerToken: number;
+				readonly contextTokens: number;
+		  }
+		| undefined;
+	readonly tensors: readonly InspectedTensor[];
+	readonly config: Readonly<Record<string, unknown>>;
+	readonly metadata: Readonly<Record<string, unknown>>;
+}
+
+/** Describes a checkpoint. Throws CheckpointError where it contradicts itself; what merely cannot be run is part of the answer. */
+export async function inspectCheckpoint(
+	checkpoint: Checkpoint,
+): Promise<Inspection> {
+	const tensors: InspectedTensor[] = [];
+	const schemes: Record<string, { tensors: number; bytes: number }> = {};
+	for (const name of matrixNames(checkpoint)) {
+		const tensor = await inspectTensor(checkpoint, name);
+		tensors.push(tensor);
+		const scheme = tensor.scheme ?? tensor.type;
+		const sum = (schemes[scheme] ??= { tensors: 0, bytes: 0 });
+		sum.tensors++;
+		sum.bytes += tensor.bytes;
+	}
+	const running = await planMemory(checkpoint);
+	return {
+		name: checkpoint.name,
+		container: checkpoint.container,
+		architecture: running.architecture,
+		unsupported: running.unsupported,
+		parameters: tensors.reduce(
+			(sum, t) => sum + t.shape.reduce((n, d) => n * d, 1),
+			0,
+		),
+		bytes: tensors.reduce((sum, t) => sum + t.bytes, 0),
+		schemes,
+		memory: running.memory,
+		tensors,
+		config: checkpoint.config,
+		metadata: checkpoint.metadata,
+	};
+}
+
+async function inspectTensor(
+	checkpoint: Checkpoint,
+	name: string,
+): Promise<InspectedTensor> {
+	const stored = checkpoint.tensors.get(name);
+	try {
+		const matrix = await findMatrix(checkpoint, name);
+		if (matrix) {
+			const isMatrix = (stored?.shape.length ?? 2) > 1;
+			return {
+				name,
+				shape: stored?.shape ?? [matrix.rows, matrix.cols],
+				scheme: matrix.scheme,
+				type: [...new Set(matrix.tensors.map((t) => t.type))].join("+"),
+				bytes: matrix.bytes,
+				layout:
+					isMatrix && matrix.layout in (layouts as Record<string, LayoutInfo>)
+						? matrix.layout
+						: isMatrix
+							? undefined
+							: "f32",
+			};
+		}
+	} catch (error) {
+		if (!(error instanceof UnsupportedError)) throw error;
+	}
+	return {
+		name,
+		shape: stored?.shape ?? [],
+		scheme: undefined,
+		type: stored?.type ?? "unknown",
+		bytes: stored?.bytes ?? 0,
+		layout: undefined,
+	};
+}
+
+async function planMemory(
+	checkpoint: Checkpoint,
+): Promise<Pick<Inspection, "architecture" | "unsupported" | "memory">> {
+	let architectureName: string | undefined;
+	try {
+		const { name, architecture } = findArchitecture(
+			checkpoint.config,
+			checkpoint.name,
+		);
+		architectureName = name;
+		const config = architecture.config(
+			readConfig(checkpoint.config, `${checkpoint.name}: config.json`),
+		);
+		const { weights, declared } = collectWeights(checkpoint, (w) =>
+			architecture.weights(w, config),
+		);
+		const planned = await planWeights(checkpoint, declared);
+		const graph = new Graph();
+		architecture.forward(graph, weights, config);
+		const cacheBytes = [...graph.caches.values()].reduce(
+			(sum, c) => sum + pageBytes(graph.cacheType, c.kvHeads, c.d),
+			0,
+		);
+		return {
+			architecture: name,
+			unsupported: undefined,
+			memory: {
+				weightBytes: planned.reduce((sum, p) => sum + p.bytes, 0),
+				cacheBytesPerToken: cacheBytes / PAGE_POSITIONS,
+				contextTokens: config.contextTokens,
+			},
+		};
+	} catch (error) {
+		if (!(error instanceof Error) || error.name === "TypeError") throw error;
+		return {
+			architecture: architectureName,
+			unsupported: error.message,
+			memory: undefined,
+		};
+	}
+}

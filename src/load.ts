@@ -1,0 +1,278 @@
+import { createEngine, type Engine } from "./engine/engine.ts";
+import { Graph } from "./engine/graph.ts";
+import { instantiateKernels } from "./engine/kernels.ts";
+import type { CacheType } from "./engine/layouts.ts";
+import { BANK_BYTES, Memory } from "./engine/memory.ts";
+import { chooseTarget } from "./engine/probe.ts";
+import { OptionError } from "./errors.ts";
+import type { Checkpoint } from "./formats/checkpoint.ts";
+import { openCheckpoint } from "./formats/open.ts";
+import type { LoadedModel } from "./model.ts";
+import { findArchitecture } from "./models/architectures.ts";
+import { readConfig } from "./models/config.ts";
+import type { Runtime, Target } from "./runtime/runtime.ts";
+import { openSource, type Source } from "./sources/open.ts";
+import { type ChatTemplate, createChatTemplate } from "./text/chat-template.ts";
+import { createTokenizerFrom } from "./text/open.ts";
+import type { Tokenizer } from "./text/tokenizer.ts";
+import {
+	assignBanks,
+	collectWeights,
+	fillWeights,
+	planWeights,
+} from "./weights.ts";
+
+/** What happens while a model loads, in the shape that users of transformers.js know. */
+export interface LoadProgress {
+	readonly status: "initiate" | "progress" | "done" | "ready";
+	/** The checkpoint. */
+	readonly file: string;
+	/** Bytes of weights read so far. */
+	readonly loaded: number;
+	/** Bytes of weights in all. */
+	readonly total: number;
+	/** loaded / total in percent, 0 to 100. */
+	readonly progress: number;
+}
+
+export interface LoadOptions {
+	/**
+	 * Threads that share the work, from 1. With 1, or where memory cannot be shared between threads, steps run on the calling thread.
+	 * @default as many as the machine runs at once
+	 */
+	readonly threads?: number | undefined;
+	/**
+	 * Memory banks of at most 4 GiB to spread the weights over, 1 to 16. More are used where the weights need them.
+	 * @default as few as hold the model
+	 */
+	readonly banks?: number | undefined;
+	/**
+	 * Most tokens of prompt and answer together, from 1 to what the model was made for. Memory for them is taken as they come.
+	 * @default what the model was made for
+	 */
+	readonly contextTokens?: number | undefined;
+	/**
+	 * Prompt tokens per step, 1 to 4096: more are faster up to a point, and take more memory.
+	 * @default 128
+	 */
+	readonly chunkTokens?: number | undefined;
+	/**
+	 * How keys and values are kept: "f32" exactly, "f16" in half, "i8" in a quarter of the memory.
+	 * @default "f32"
+	 */
+	readonly cache?: CacheType | undefined;
+	/**
+	 * Which build of the kernels runs.
+	 * @default "relaxed" where the engine computes its instructions correctly, else "simd"
+	 */
+	readonly kernels?: Target | undefined;
+	/** Ends loading early; the promise then rejects with the signal's reason. */
+	readonly signal?: AbortSignal | undefined;
+	/** Called as the weights come in, at most about a hundred times per file. */
+	readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
+	/** The checkpoint file within a folder, where it has several. @default model.safetensors, else the only GGUF file */
+	readonly file?: string | undefined;
+}
+
+/** Left free in each bank for activations, tables and the first keys and values. */
+const BANK_RESERVE_BYTES = 512 * 1024 * 1024;
+const DEFAULT_CHUNK_TOKENS = 128;
+/** Rows whose logits are computed in one step: a vocabulary of 128k takes half a megabyte for each. */
+const OUTPUT_ROWS = 16;
+const SEQUENCES = 16;
+
+/** The whole way from a source to a model in memory. */
+export async function load(
+	runtime: Runtime,
+	source: Source | undefined,
+	options: LoadOptions,
+): Promise<LoadedModel> {
+	const start = performance.now();
+	const { signal } = options;
+	checkOptions(options);
+	signal?.throwIfAborted();
+	const checkpoint = await openFrom(runtime, source, options);
+	try {
+		const loaded = await loadCheckpoint(runtime, checkpoint, options);
+		return {
+			...loaded,
+			info: { ...loaded.info, loadMs: performance.now() - start },
+		};
+	} finally {
+		await checkpoint.close();
+	}
+}
+
+/** The checkpoint that a source stands for. The caller closes it. */
+export async function openFrom(
+	runtime: Runtime,
+	source: Source | undefined,
+	{ file, signal }: LoadOptions,
+): Promise<Checkpoint> {
+	if (source === undefined) return openCheckpoint(await runtime.embedded());
+	const found = await openSource(source, {
+		openPath: runtime.openPath,
+		signal,
+	});
+	const main = file ?? found.file;
+	return openCheckpoint(found.from, main === undefined ? {} : { file: main });
+}
+
+async function loadCheckpoint(
+	runtime: Runtime,
+	checkpoint: Checkpoint,
+	options: LoadOptions,
+): Promise<LoadedModel> {
+	const { signal } = options;
+	const { name, architecture } = findArchitecture(
+		checkpoint.config,
+		checkpoint.name,
+	);
+	const config = architecture.config(
+		readConfig(checkpoint.config, `${checkpoint.name}: config.json`),
+	);
+	const { weights, declared } = collectWeights(checkpoint, (w) =>
+		architecture.weights(w, config),
+	);
+	const planned = await planWeights(checkpoint, declared);
+	const weightBytes = planned.reduce((sum, p) => sum + p.bytes, 0);
+	const banks = Math.max(
+		options.banks ?? 1,
+		Math.ceil(weightBytes / (BANK_BYTES - BANK_RESERVE_BYTES)),
+	);
+	assignBanks(planned, banks);
+
+	const wanted = options.threads ?? runtime.threads;
+	const threads = runtime.spawn ? wanted : 1;
+	const shared = threads > 1;
+	const target =
+		options.kernels ?? (await chooseTarget((t) => runtime.kernels(t, false)));
+	const module = await runtime.kernels(target, shared);
+	const memories = Array.from({ length: banks }, () => new Memory(shared));
+	const kernels = memories.map((m) => instantiateKernels(module, m.memory));
+
+	const report = progressReporter(
+		checkpoint.name,
+		planned.reduce((sum, p) => sum + p.matrix.bytes, 0),
+		options.onProgress,
+	);
+	await fillWeights(planned, memories, kernels, { signal, onBytes: report });
+
+	const graph = new Graph(options.cache);
+	const logits = architecture.forward(graph, weights, config);
+	const contextTokens = Math.min(
+		options.contextTokens ?? config.contextTokens,
+		config.contextTokens,
+	);
+	const engine = await createEngine({
+		module,
+		memories,
+		graph,
+		logits,
+		limits: {
+			rows: Math.min(
+				options.chunkTokens ?? DEFAULT_CHUNK_TOKENS,
+				contextTokens,
+			),
+			outputs: OUTPUT_ROWS,
+			sequences: SEQUENCES,
+			contextTokens,
+		},
+		threads,
+		spawn: runtime.spawn,
+	});
+	const schemes: Record<string, number> = {};
+	for (const { matrix } of planned)
+		schemes[matrix.scheme] = (schemes[matrix.scheme] ?? 0) + 1;
+	const tokenizer =
+		checkpoint.tokenizer && createTokenizerFrom(checkpoint.tokenizer);
+	options.onProgress?.({
+		status: "ready",
+		file: checkpoint.name,
+		loaded: weightBytes,
+		total: weightBytes,
+		progress: 100,
+	});
+	return {
+		engine,
+		tokenizer: tokenizer?.tokenizer,
+		chatTemplate: tokenizer?.chatTemplate,
+		config: checkpoint.config,
+		generationConfig: generationDefaults(checkpoint),
+		yield: () => runtime.yield(),
+		info: {
+			name: checkpoint.name,
+			architecture: name,
+			parameters: planned.reduce(
+				(sum, p) => sum + p.matrix.rows * p.matrix.cols,
+				0,
+			),
+			weightBytes,
+			schemes,
+			vocabularySize: config.V,
+			contextTokens,
+			threads: engine.parts,
+			threadLimit:
+				engine.parts < (options.threads ?? Infinity)
+					? runtime.threadLimit
+					: undefined,
+			kernels: target,
+			banks,
+			loadMs: 0,
+		},
+	};
+}
+
+/** generation_config.json over the end-of-sequence entry of config.json, which older checkpoints keep there. */
+function generationDefaults({
+	config,
+	generationConfig,
+}: Checkpoint): Readonly<Record<string, unknown>> {
+	return { eos_token_id: config.eos_token_id, ...generationConfig };
+}
+
+function checkOptions({
+	threads,
+	banks,
+	contextTokens,
+	chunkTokens,
+}: LoadOptions): void {
+	const ranges = {
+		threads: [threads, 1, 256],
+		banks: [banks, 1, 16],
+		contextTokens: [contextTokens, 1, 2 ** 24],
+		chunkTokens: [chunkTokens, 1, 4096],
+	} as const;
+	for (const [name, [value, least, most]] of Object.entries(ranges))
+		if (
+			value !== undefined &&
+			!(Number.isInteger(value) && value >= least && value <= most)
+		)
+			throw new OptionError(
+				`${name} is ${value}, expected a whole number from ${least} to ${most}`,
+			);
+}
+
+/** Reports at most one event per percent. */
+function progressReporter(
+	file: string,
+	total: number,
+	onProgress: LoadOptions["onProgress"],
+): (bytes: number) => void {
+	let loaded = 0;
+	let reported = 0;
+	onProgress?.({ status: "initiate", file, loaded, total, progress: 0 });
+	return (bytes) => {
+		loaded += bytes;
+		const progress = total === 0 ? 100 : (100 * loaded) / total;
+		if (progress - reported < 1 && loaded < total) return;
+		reported = progress;
+		onProgress?.({
+			status: loaded < total ? "progress" : "done",
+			file,
+			loaded,
+			total,
+			progress,
+		});
+	};
+}
