@@ -64,7 +64,7 @@ export function writeGguf({
 }
 
 export function join(parts: readonly Uint8Array[]): Uint8Array {
-	return new Uint8Array(parts.flatMap((part) => [...part]));
+	return new Uint8Array(Buffer.concat(parts));
 }
 
 export function u32(value: number): Uint8Array {

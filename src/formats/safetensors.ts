@@ -90,7 +90,7 @@ async function readHeader(
 	const dataStart = 8 + Number(length);
 	if (dataStart > size)
 		throw new CheckpointError(
-			`${name}: a header of ${length} bytes is announced, the file has ${size - 8} more: it is truncated`,
+			`${name}: a header of ${length} bytes is announced, the file has ${size} in all: it is truncated`,
 		);
 	const header = parseJson(await source.read(8, Number(length)), name);
 	return { header, dataStart };
@@ -130,16 +130,16 @@ function checkTiling(
 	dataBytes: number,
 ): void {
 	let end = 0;
-	let before = "header";
+	let before = "the header";
 	for (const next of extents.toSorted(
 		(a, b) => a.begin - b.begin || a.end - b.end,
 	)) {
 		if (next.begin !== end)
 			throw new CheckpointError(
-				`${source.name}: tensor ${excerpt(next.name)} begins at byte ${next.begin} of the data, ${excerpt(before)} ends at ${end}`,
+				`${source.name}: tensor ${excerpt(next.name)} begins at byte ${next.begin} of the data, ${before} ends at ${end}`,
 			);
 		end = next.end;
-		before = next.name;
+		before = excerpt(next.name);
 	}
 	if (end !== dataBytes)
 		throw new CheckpointError(
