@@ -115,6 +115,7 @@ export async function fourBitMatrix(
 	return {
 		scheme: `bitsandbytes ${type} g${blockSize}${state.nested ? " double" : ""}`,
 		name,
+		shape: [rows, cols],
 		rows,
 		cols,
 		bitsPerWeight: (8 * bytes) / (rows * cols),

@@ -74,6 +74,7 @@ async function int8Matrix(
 	return {
 		scheme: "bitsandbytes int8",
 		name,
+		shape: [rows, cols],
 		rows,
 		cols,
 		bitsPerWeight: (8 * bytes) / (rows * cols),

@@ -197,6 +197,7 @@ async function matrix(
 	return {
 		scheme: `compressed-tensors ${kind} ${blockLabel(grid.block, cols)}`,
 		name,
+		shape: [rows, cols],
 		rows,
 		cols,
 		bitsPerWeight: (8 * bytes) / (rows * cols),

@@ -57,6 +57,7 @@ function blockMatrix(tensor: StoredTensor, type: BlockType): StoredMatrix {
 	return {
 		scheme: type.name,
 		name,
+		shape,
 		rows,
 		cols,
 		bitsPerWeight: (8 * type.bytes) / type.cols,

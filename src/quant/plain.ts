@@ -52,6 +52,7 @@ export function plainMatrix(
 	return {
 		scheme: type,
 		name,
+		shape,
 		rows,
 		cols,
 		bitsPerWeight: 8 * format.bytes,

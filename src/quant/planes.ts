@@ -78,7 +78,7 @@ export async function isZero(tensor: StoredTensor): Promise<boolean> {
 	for (let at = 0; at < tensor.bytes; at += PIECE_BYTES) {
 		const length = Math.min(PIECE_BYTES, tensor.bytes - at);
 		const bytes = await tensor.read(at, length);
-		if (bytes.some((byte) => byte !== 0)) return false;
+		for (const byte of bytes) if (byte !== 0) return false;
 	}
 	return true;
 }

@@ -40,6 +40,8 @@ export interface StoredMatrix {
 	/** For people: "Q4_0", "torchao int4 g32", "compressed-tensors W4A16 g128", "BF16". */
 	readonly scheme: string;
 	readonly name: string;
+	/** Logical shape: [rows, cols], or what the container says of a plain tensor. */
+	readonly shape: readonly number[];
 	readonly rows: number;
 	readonly cols: number;
 	/** Information per weight, scales included. */

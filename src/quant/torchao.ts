@@ -155,6 +155,7 @@ async function quantizedMatrix(
 	return {
 		scheme: `torchao int${bits} ${blockLabel(block, cols)}`,
 		name,
+		shape: [rows, cols],
 		rows,
 		cols,
 		bitsPerWeight: (8 * bytes) / (rows * cols),
