@@ -40,7 +40,7 @@ export function writeGguf({
 	keyCount = BigInt(keys.length),
 	tensorCount = BigInt(tensors.length),
 	alignment = 32,
-}: WriteGguf): Uint8Array {
+}: WriteGguf): Uint8Array<ArrayBuffer> {
 	const out: Uint8Array[] = [ascii("GGUF"), u32(version)];
 	out.push(u64(tensorCount), u64(keyCount));
 	for (const [key, value] of keys) {
@@ -63,7 +63,7 @@ export function writeGguf({
 	return join([header, padding, ...data]);
 }
 
-export function join(parts: readonly Uint8Array[]): Uint8Array {
+export function join(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
 	return new Uint8Array(Buffer.concat(parts));
 }
 

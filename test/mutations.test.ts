@@ -1,0 +1,198 @@
+import { describe, expect, test } from "vitest";
+import { NibbleError } from "../src/errors.ts";
+import { openCheckpoint } from "../src/formats/open.ts";
+import { bytesRepository, bytesSource } from "../src/sources/bytes.ts";
+import type { ByteSource, Repository } from "../src/sources/source.ts";
+import { fixture } from "./fixture.ts";
+import { writeGguf } from "./write-gguf.ts";
+
+/**
+ * Real files with a few bytes changed, cut or repeated: whatever comes of it is a checkpoint or a NibbleError, in time,
+ * and without reading or keeping more than the file has.
+ */
+const ROUNDS = 2500;
+const MOST_MILLISECONDS = 2000;
+
+interface Sample {
+	readonly name: string;
+	/** Only so much is mutated: behind it lie weights, of which any bytes are as good as others. */
+	readonly headerBytes: number;
+	readonly bytes: Uint8Array<ArrayBuffer>;
+	open(bytes: Uint8Array): Repository | ByteSource;
+}
+
+const samples: Sample[] = [
+	whole("gguf/all_types_v3.gguf", 1600),
+	whole("safetensors/all_dtypes.safetensors", 1096),
+	model("llama", ["attn_q", "attn_k", "attn_norm"]),
+	model("gemma3", ["attn_q", "attn_k_norm", "post_ffw_norm"]),
+	beside("gguf/", "split-00001-of-00003.gguf", 352, [
+		"split-00002-of-00003.gguf",
+		"split-00003-of-00003.gguf",
+	]),
+	beside("safetensors/sharded/", "model.safetensors.index.json", 170, [
+		"model-00001-of-00002.safetensors",
+		"model-00002-of-00002.safetensors",
+	]),
+];
+
+describe.each(samples)("$name", ({ headerBytes, bytes, open }) => {
+	test(`survives ${ROUNDS} mutations`, async () => {
+		const random = generator(0x5eed);
+		let opened = 0;
+		for (let round = 0; round < ROUNDS; round++) {
+			const mutant = mutate(bytes, headerBytes, random);
+			const start = performance.now();
+			const outcome = await attempt(open(mutant));
+			const took = performance.now() - start;
+			const what = `round ${round}: ${outcome}`;
+			expect(took, what).toBeLessThan(MOST_MILLISECONDS);
+			if (outcome === undefined) opened++;
+			else expect(outcome, what).toBeInstanceOf(NibbleError);
+		}
+		// A mutation that never or always matters would test nothing.
+		expect(opened).toBeGreaterThan(ROUNDS / 100);
+		expect(opened).toBeLessThan(ROUNDS / 2);
+	});
+});
+
+/** Opens a checkpoint and reads all it has; the error where that fails. */
+async function attempt(from: Repository | ByteSource): Promise<unknown> {
+	try {
+		const checkpoint = await openCheckpoint(from);
+		let bytes = 0;
+		for (const tensor of checkpoint.tensors.values()) {
+			const read = await tensor.read();
+			expect(read.length).toBe(tensor.bytes);
+			bytes += read.length;
+		}
+		expect(bytes).toBeLessThan(60_000);
+		if (checkpoint.tokenizer?.kind === "gguf")
+			expect([...checkpoint.tokenizer.metadata.values()]).not.toContain(
+				undefined,
+			);
+		expect(() => JSON.stringify(checkpoint.config)).not.toThrow();
+		return undefined;
+	} catch (error) {
+		return error;
+	}
+}
+
+function mutate(
+	original: Uint8Array<ArrayBuffer>,
+	headerBytes: number,
+	random: (below: number) => number,
+): Uint8Array {
+	let bytes = original.slice();
+	for (let changes = 1 + random(3); changes > 0; changes--) {
+		const at = random(Math.min(headerBytes, bytes.length));
+		const view = new DataView(bytes.buffer);
+		switch (random(8)) {
+			case 0:
+				bytes[at] = random(256);
+				break;
+			case 1:
+				bytes[at]! ^= 1 << random(8);
+				break;
+			case 2:
+				if (at + 8 <= bytes.length)
+					view.setBigUint64(at, 1n << BigInt(random(64)), true);
+				break;
+			case 3:
+				if (at + 4 <= bytes.length)
+					view.setUint32(at, [0, 0xffffffff, 9, 8, 1 << 30][random(5)]!, true);
+				break;
+			case 4:
+				bytes = bytes.slice(0, at);
+				break;
+			case 5:
+				bytes.copyWithin(at, random(headerBytes), random(bytes.length));
+				break;
+			case 6:
+				bytes = splice(bytes, at, random(40), new Uint8Array(0));
+				break;
+			default:
+				bytes = splice(bytes, at, 0, bytes.slice(at, at + random(40)));
+		}
+		if (bytes.length === 0) return bytes;
+	}
+	return bytes;
+}
+
+function splice(
+	bytes: Uint8Array,
+	at: number,
+	remove: number,
+	insert: Uint8Array,
+): Uint8Array<ArrayBuffer> {
+	return new Uint8Array(
+		Buffer.concat([bytes.subarray(0, at), insert, bytes.subarray(at + remove)]),
+	);
+}
+
+/** Whole numbers from 0 to below a bound: xorshift32. */
+function generator(seed: number): (below: number) => number {
+	let state = seed;
+	return (below) => {
+		state ^= state << 13;
+		state ^= state >>> 17;
+		state ^= state << 5;
+		return (state >>> 0) % Math.max(below, 1);
+	};
+}
+
+function whole(path: string, headerBytes: number): Sample {
+	return {
+		name: path,
+		headerBytes,
+		bytes: fixture(path).slice(),
+		open: (bytes) => bytesSource(bytes, path),
+	};
+}
+
+/** A GGUF file of one layer, whose tensors are renamed and reordered when it is read. */
+function model(architecture: string, modules: readonly string[]): Sample {
+	const key = (name: string) => `${architecture}.${name}`;
+	const tensor = (name: string) => ({ name, sizes: [8, 8], type: 0 });
+	const bytes = writeGguf({
+		keys: [
+			["general.architecture", { string: architecture }],
+			[key("embedding_length"), { u32: 8 }],
+			[key("attention.head_count"), { u32: 2 }],
+			[key("attention.head_count_kv"), { array: [{ u32: 2 }, { u32: 2 }] }],
+			[key("attention.sliding_window_pattern"), { array: [{ bool: true }] }],
+			[key("rope.scaling.type"), { string: "linear" }],
+			[key("rope.scaling.factor"), { f32: 8 }],
+			["tokenizer.ggml.tokens", { array: [{ string: "</s>" }] }],
+			["tokenizer.ggml.eos_token_id", { u32: 0 }],
+		],
+		tensors: [
+			{ name: "token_embd.weight", sizes: [32, 2], type: 2 },
+			...modules.map((module) => tensor(`blk.0.${module}.weight`)),
+			{ name: "rope_freqs.weight", sizes: [2], type: 0 },
+		],
+	});
+	const headerBytes = bytes.length - (64 + 3 * 256 + 32);
+	const name = `a small ${architecture} model`;
+	return { name, headerBytes, bytes, open: (b) => bytesSource(b, name) };
+}
+
+/** A file that leads to others. */
+function beside(
+	folder: string,
+	file: string,
+	headerBytes: number,
+	others: readonly string[],
+): Sample {
+	const files = Object.fromEntries(
+		others.map((other) => [other, fixture(folder + other)]),
+	);
+	const config = new TextEncoder().encode("{}");
+	return {
+		name: folder + file,
+		headerBytes,
+		bytes: fixture(folder + file).slice(),
+		open: (bytes) =>
+			bytesRepository({ "config.json": config, ...files, [file]: bytes }),
+	};
+}
