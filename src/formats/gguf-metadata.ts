@@ -113,11 +113,8 @@ function readArray(
 	if (type === STRING) {
 		from.fits(length, LENGTH_BYTES, `strings of ${what}`);
 		const start = from.at;
-		for (let i = 0; i < length; i++)
-			from.skip(
-				from.u64(`a string's length in ${what}`),
-				`a string of ${what}`,
-			);
+		const each = `a string of ${what}`;
+		for (let i = 0; i < length; i++) from.skip(from.u64(each), each);
 		const range = bytes.subarray(start, from.at);
 		const get = () => {
 			const walk = cursor(range, range.length, file);
