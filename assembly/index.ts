@@ -23,6 +23,8 @@ export {
   pack_f32w_f32,
 } from "./kernels/floatw";
 export { layernorm_f32, rmsnorm_f32 } from "./kernels/norm";
+export { embed_qb8w, gemm_qb8_qb8w, pack_qb8w_q8_0 } from "./kernels/qb8w";
+export { quantize_f32_qb8, quantize_f32_qd8, quantize_f32_qs8 } from "./kernels/quantize";
 export { argmax_f32, logsoftmax_at_f32, softmax_f32 } from "./kernels/reduce";
 export { rope_f32, rope_table_f32 } from "./kernels/rope";
 export { gather_f32 } from "./kernels/rows";

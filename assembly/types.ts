@@ -23,3 +23,9 @@ export type F32W = usize;
 export type F16W = usize;
 /** bf16 weights: kernels/floatw.ts. */
 export type BF16W = usize;
+/** 8-bit weights in blocks of 32 with f16 scales: kernels/qb8w.ts. */
+export type QB8W = usize;
+/** 4-bit weights in blocks with f16 or bf16 scales: kernels/qb4w.ts. */
+export type QB4W = usize;
+/** 8-bit weights with a scale per row: kernels/qc8w.ts. */
+export type QC8W = usize;

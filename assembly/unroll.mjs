@@ -3,8 +3,9 @@
 //
 //   for (let $t = 0; $t < 3; $t++) let sum$t = f32x4.splat(0);   →   let sum0 = …; let sum1 = …; let sum2 = …;
 //
-// `$t` becomes the number wherever it stands, also inside a name, and the copies share the scope around the loop.
-// `a$v_$t` is the element (v, t) of a tile. Bounds are numbers or constants of the same file; loops nest.
+// `$t` becomes the number wherever it stands, also inside a name: `a$v_$t` is the element (v, t) of a tile. Variables
+// declared by `let` belong to the scope around the loop; without one, a copy is a block, and its constants are its own.
+// Bounds are numbers or constants of the same file; loops nest.
 const HEAD = /\bfor \(let (\$[a-z]) = (\w+); \1 < (\w+); \1\+\+\) /;
 
 /** Replaces every parsed source that has such loops by one that has them written out. */
@@ -19,19 +20,19 @@ export function unrollLoops(parser) {
 }
 
 function unroll(text, constants) {
-  for (let head = HEAD.exec(text); head !== null; head = HEAD.exec(text)) {
-    const [loop, counter, from, to] = head;
-    const [lo, hi] = [from, to].map((bound) => Number(constants.get(bound) ?? bound));
-    if (Number.isNaN(hi - lo)) throw new Error(`unroll: ${loop}: a bound is neither a number nor a constant of this file`);
-    const start = head.index + loop.length;
-    const end = statementEnd(text, start);
-    const body = text[start] === "{" ? text.slice(start + 1, end - 1) : text.slice(start, end);
-    let copies = "";
-    // A nested loop over the same counter keeps its own.
-    for (let i = lo; i < hi; i++) copies += body.replaceAll(counter, String(i));
-    text = text.slice(0, head.index) + copies + text.slice(end);
-  }
-  return text;
+  const head = HEAD.exec(text);
+  if (head === null) return text;
+  const [loop, counter, from, to] = head;
+  const [lo, hi] = [from, to].map((bound) => Number(constants.get(bound) ?? bound));
+  if (Number.isNaN(hi - lo)) throw new Error(`unroll: ${loop}: a bound is neither a number nor a constant of this file`);
+  const start = head.index + loop.length;
+  const end = statementEnd(text, start);
+  const statements = text[start] === "{" ? text.slice(start + 1, end - 1) : text.slice(start, end);
+  const body = unroll(statements, constants);
+  const copy = /\blet\b/.test(body) ? body : `{${body}}`;
+  let copies = "";
+  for (let i = lo; i < hi; i++) copies += copy.replaceAll(counter, String(i));
+  return text.slice(0, head.index) + copies + unroll(text.slice(end), constants);
 }
 
 /** Offset behind the statement that starts at `start`: a block, a loop with its body, or everything up to a semicolon. */

@@ -127,12 +127,10 @@ function dot16xT<W>(f: usize, w: usize, x: usize, k: i32, count: i32): void {
       const w0 = rows0to3<W>(p, 0);
       const w1 = rows4to7<W>(p, 0);
       for (let $t = 0; $t < T; $t++) {
-        {
-          const s = v128.load32_splat(x$t);
-          a$t = madd(s, w0, a$t);
-          b$t = madd(s, w1, b$t);
-          x$t += 4;
-        }
+        const s = v128.load32_splat(x$t);
+        a$t = madd(s, w0, a$t);
+        b$t = madd(s, w1, b$t);
+        x$t += 4;
       }
       p += columnBytes<W>();
     }
@@ -201,8 +199,8 @@ function packHalves(dst: usize, src: usize, k: i32, lo: i32, hi: i32): void {
     const a$r = v128.load(from + $r * rowBytes);
     const b$r = v128.load(from + ($r + 4) * rowBytes);
     // 32-bit lanes of rows (r, r + 4) at columns 0-3, and at columns 4-7.
-    const p$r = v128.shuffle<i16>(a$r, b$r, 0, 8, 1, 9, 2, 10, 3, 11);
-    const q$r = v128.shuffle<i16>(a$r, b$r, 4, 12, 5, 13, 6, 14, 7, 15);
+    let p$r = v128.shuffle<i16>(a$r, b$r, 0, 8, 1, 9, 2, 10, 3, 11);
+    let q$r = v128.shuffle<i16>(a$r, b$r, 4, 12, 5, 13, 6, 14, 7, 15);
   }
   storeTransposed(to, 32, p0, p1, p2, p3);
   storeTransposed(to + 128, 32, q0, q1, q2, q3);

@@ -21,7 +21,7 @@ export type CacheType = keyof typeof cacheTypes;
 /** Bytes of one layer's keys and values in one page: assembly/pages.ts has the diagram. `d` is the size of a head. */
 export function pageBytes(type: CacheType, kvHeads: number, d: number): number {
 	const { elementBytes, scaleBytes } = cacheTypes[type];
-	const padded = Math.ceil(d / 8) * 8;
+	const padded = Math.ceil(d / 16) * 16;
 	const position = (d + padded) * elementBytes + 2 * scaleBytes;
 	return kvHeads * PAGE_POSITIONS * position;
 }
@@ -32,7 +32,7 @@ export const ATTENTION_TILE = 32;
 export const ATTENTION_PARTIAL_TILE = 4;
 /** Rows of a unit of attention_full_f32: ⌈rows / 128⌉ · kv heads units. */
 export const ATTENTION_FULL_TILE = 128;
-/** Positions of a segment: attention_partial_* writes [m, l, 0, 0, d rounded up to 8] f32 per row, head and segment. */
+/** Positions of a segment: attention_partial_* writes 4 + (d rounded up to 16) f32 per row, head and segment. */
 export const ATTENTION_SEGMENT = 512;
 /** The largest head that fits into scratch memory with its tile of queries. */
 export const ATTENTION_MAX_HEAD = 336;
@@ -46,6 +46,18 @@ export interface Activation {
 
 export const activations = {
 	f32: { quantize: undefined, rowBytes: (k) => 4 * k },
+	/** int8 with a scale per 32 columns. */
+	qb8: { quantize: "quantize_f32_qb8", rowBytes: (k) => (40 * k) / 32 },
+	/** int8 with a scale and a zero point per row. */
+	qd8: {
+		quantize: "quantize_f32_qd8",
+		rowBytes: (k) => 16 + 36 * Math.ceil(k / 32),
+	},
+	/** int8 with a scale per row. */
+	qs8: {
+		quantize: "quantize_f32_qs8",
+		rowBytes: (k) => 16 + 36 * Math.ceil(k / 32),
+	},
 } as const satisfies Record<string, Activation>;
 
 export type ActivationName = keyof typeof activations;
@@ -84,6 +96,12 @@ export const layouts = {
 		embed: "embed_bf16w",
 		activation: "f32",
 		bytes: (n, k) => 2 * tiled(n) * k,
+	},
+	qb8w: {
+		gemm: "gemm_qb8_qb8w",
+		embed: "embed_qb8w",
+		activation: "qb8",
+		bytes: (n, k) => (34 * tiled(n) * k) / 32,
 	},
 } as const satisfies Record<string, LayoutInfo>;
 

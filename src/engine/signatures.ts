@@ -16,7 +16,7 @@ export const signatures = {
 	attention_merge_f32: [["y", "F32"], ["partial", "F32"], ["position", "I32"], ["last", "I32"], ["heads", "i32"], ["d", "i32"], ["window", "i32"], ["segments", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** attention_partial_f32 over pages of f16. */
 	attention_partial_f16: [["partial", "F32"], ["q", "F32"], ["kv", "KV"], ["table", "I32"], ["sequence", "I32"], ["position", "I32"], ["last", "I32"], ["rows", "i32"], ["heads", "i32"], ["kv_heads", "i32"], ["d", "i32"], ["pages", "i32"], ["page_bytes", "i32"], ["scale", "f32"], ["window", "i32"], ["segments", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
-	/** The first half of attention for few rows: partial[t, h, s] = [m, l, 0, 0, acc: dp f32] of segment s, dp = d rounded up to 8, over pages of f32. Segments that row t does not see are left as they are. Units are tiles of 4 rows × kv heads × segments, so that one row of a long context is work for many parts. */
+	/** The first half of attention for few rows: partial[t, h, s] = [m · log2 e, l, 0, 0, acc: dp f32] of segment s, dp = d rounded up to 16, over pages of f32. Segments that row t does not see are left as they are. Units are tiles of 4 rows × kv heads × segments, so that one row of a long context is work for many parts. */
 	attention_partial_f32: [["partial", "F32"], ["q", "F32"], ["kv", "KV"], ["table", "I32"], ["sequence", "I32"], ["position", "I32"], ["last", "I32"], ["rows", "i32"], ["heads", "i32"], ["kv_heads", "i32"], ["d", "i32"], ["pages", "i32"], ["page_bytes", "i32"], ["scale", "f32"], ["window", "i32"], ["segments", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** attention_partial_f32 over pages of i8. */
 	attention_partial_i8: [["partial", "F32"], ["q", "F32"], ["kv", "KV"], ["table", "I32"], ["sequence", "I32"], ["position", "I32"], ["last", "I32"], ["rows", "i32"], ["heads", "i32"], ["kv_heads", "i32"], ["d", "i32"], ["pages", "i32"], ["page_bytes", "i32"], ["scale", "f32"], ["window", "i32"], ["segments", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
@@ -26,6 +26,8 @@ export const signatures = {
 	embed_f16w: [["y", "F32"], ["tokens", "I32"], ["w", "F16W"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
 	embed_f32w: [["y", "F32"], ["tokens", "I32"], ["w", "F32W"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
+	embed_qb8w: [["y", "F32"], ["tokens", "I32"], ["w", "QB8W"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, :] = x[index[t], :], rows of d elements; a row with a negative index stays as it is. Units are rows of y. */
 	gather_f32: [["y", "F32"], ["x", "F32"], ["index", "I32"], ["d", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[i] = gelu(gate[i]) · up[i], with the tanh form of gelu. */
@@ -38,6 +40,8 @@ export const signatures = {
 	gemm_f32_f16w: [["y", "F32"], ["x", "F32"], ["w", "F16W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_f32_f32w: [["y", "F32"], ["x", "F32"], ["w", "F32W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+	gemm_qb8_qb8w: [["y", "F32"], ["x", "QD8"], ["w", "QB8W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** Stores keys and values as f16, rounded to nearest even; beyond ±65504 they saturate. */
 	kv_write_f16: [["kv", "KV"], ["k", "F32"], ["v", "F32"], ["table", "I32"], ["sequence", "I32"], ["position", "I32"], ["kv_heads", "i32"], ["d", "i32"], ["pages", "i32"], ["page_bytes", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** Stores keys and values as f32. */
@@ -54,6 +58,14 @@ export const signatures = {
 	pack_f16w_f16: [["dst", "F16W"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** dst = the tiles of rows [lo, hi) of f32[n, k]; src holds those rows. Units are rows, in multiples of 16. */
 	pack_f32w_f32: [["dst", "F32W"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** dst = the tiles of rows [lo, hi) of Q8_0[n, k]; src holds those rows. Units are rows, in multiples of 16. */
+	pack_qb8w_q8_0: [["dst", "QB8W"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** Rows of x[rows, k] as qb8, k a multiple of 32: d = max |x| / 127 of the group, q = x / d rounded half away from zero; d is rounded to f16 after that, as llama.cpp's Q8_0 does. Units are rows. */
+	quantize_f32_qb8: [["y", "QD8"], ["x", "F32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** Rows of x[rows, k] as qd8 with a zero point: s = (max − min) / 255 where max ≥ 0 ≥ min, at least 2^-23, z = −128 − min / s and q = x / s + z, both rounded half to even and cut to −128 … 127. Units are rows. */
+	quantize_f32_qd8: [["y", "QD8"], ["x", "F32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** Rows of x[rows, k] as qd8 without a zero point: s = max |x| / 127.5, at least 2^-23, q = x / s rounded half to even and cut to −128 … 127. Units are rows. */
+	quantize_f32_qs8: [["y", "QD8"], ["x", "F32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, i] = x[t, i] / √(mean_j x[t, j]² + eps) · w[i] */
 	rmsnorm_f32: [["y", "F32"], ["x", "F32"], ["w", "F32"], ["d", "i32"], ["eps", "f32"], ["lo", "i32"], ["hi", "i32"]],
 	/** Turns the heads of x[rows, heads, d] in place: with c, s of row t, (x[j], x[j + d/2]) becomes (x[j] · c[j] − x[j + d/2] · s[j], x[j + d/2] · c[j] + x[j] · s[j]). Units are heads of rows: rows · heads of them. */

@@ -5,6 +5,12 @@ import type { Entry } from "./entry.ts";
 import * as floatw from "./floatw.ts";
 import { kv_write_f16, kv_write_f32, kv_write_i8 } from "./kv.ts";
 import * as norm from "./norm.ts";
+import * as qb8w from "./qb8w.ts";
+import {
+	quantize_f32_qb8,
+	quantize_f32_qd8,
+	quantize_f32_qs8,
+} from "./quantize.ts";
 import * as reduce from "./reduce.ts";
 import * as rope from "./rope.ts";
 import * as rows from "./rows.ts";
@@ -18,6 +24,10 @@ export const reference: { readonly [K in KernelName]: Entry<K> } = {
 	kv_write_f32,
 	kv_write_i8,
 	...norm,
+	...qb8w,
+	quantize_f32_qb8,
+	quantize_f32_qd8,
+	quantize_f32_qs8,
 	...reduce,
 	...rope,
 	...rows,

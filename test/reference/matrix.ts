@@ -1,5 +1,7 @@
-import type { View } from "./entry.ts";
-import type { Operands } from "./operands.ts";
+import type { KernelName } from "../../src/engine/kernels.ts";
+import { type Entry, exact, type Tolerance, type View } from "./entry.ts";
+import { type Operands, viewOf } from "./operands.ts";
+import type { Form } from "./quantize.ts";
 
 /** The operands that every matrix kernel has beside its weights. */
 export interface MatrixCall {
@@ -89,3 +91,128 @@ export const WHOLE = 2 ** 30;
 /** Rows r and r + 4 are neighbours: 0 4 1 5 2 6 3 7, and so on from 8. */
 export const pairedPlace = (row: number) =>
 	(row & 8) + 2 * (row & 3) + ((row >> 2) & 1);
+
+/** A weight layout as plainly as its diagram says it. */
+export interface PlainLayout {
+	/** Value of weight (j, c) of the matrix at w. */
+	readonly weight: (
+		memory: View,
+		w: number,
+		j: number,
+		c: number,
+		k: number,
+		block: number,
+	) => number;
+	/** A random packed matrix [n, k]. */
+	readonly random: (
+		o: Operands,
+		n: number,
+		k: number,
+		block: number,
+	) => Uint8Array;
+}
+
+/**
+ * Integer sums are exact; what rounds is their product by scales and the sum of those products, a few per block of
+ * columns, on results of about 1.
+ */
+export const integerTolerance: Tolerance = { absolute: 2e-5, relative: 1e-6 };
+
+/** Rows of random quantized inputs whose products with weights of about 0.1 add up to about 1. */
+export function quantizedInputs(
+	o: Operands,
+	form: Form,
+	rows: number,
+	k: number,
+): number {
+	const bytes = new Uint8Array(rows * form.rowBytes(k));
+	const memory = viewOf(bytes.buffer);
+	for (let t = 0; t < rows; t++) {
+		const scales = o.gaussians(Math.ceil(k / 32), 0.01).map(Math.abs);
+		form.write(memory, t * form.rowBytes(k), {
+			codes: [...o.integers(k, -128, 127)],
+			zero: form.hasZero ? o.integer(-128, 127) : 0,
+			scale: (c) => scales[Math.floor(c / 32)]!,
+		});
+	}
+	return o.put(bytes);
+}
+
+type QuantizedGemm = Extract<KernelName, `gemm_q${string}`>;
+
+/** The entry of a matrix kernel with quantized inputs, tried on [k, block] pairs. */
+export function quantizedGemm(
+	form: Form,
+	layout: PlainLayout,
+	sizes: readonly (readonly [k: number, block: number])[],
+): Entry<QuantizedGemm> {
+	const operands = (o: Operands, call: MatrixCall, block: number) => ({
+		...matrixOperands(o, call),
+		x: quantizedInputs(o, form, call.rows, call.k),
+		w: o.put(layout.random(o, call.n, call.k, block)),
+		block,
+	});
+	return {
+		run(args, lo, hi, memory) {
+			const { x, w, k, rows } = args;
+			const block = "block" in args ? (args.block as number) : 0;
+			const inputs = Array.from({ length: rows }, (_, t) =>
+				form.read(memory, x + t * form.rowBytes(k), k),
+			);
+			const weights = Array.from({ length: hi - lo }, (_, i) =>
+				Array.from({ length: k }, (_, c) =>
+					layout.weight(memory, w, lo + i, c, k, block),
+				),
+			);
+			matrixProduct(args, lo, hi, memory, (t, j) => {
+				const { codes, zero, scale } = inputs[t]!;
+				const row = weights[j - lo]!;
+				return sum(k, (c) => scale(c) * (codes[c]! - zero) * row[c]!);
+			});
+		},
+		units: ({ n }) => n,
+		grain: 16,
+		tolerance: integerTolerance,
+		cases: Object.fromEntries(
+			sizes.flatMap(([k, block]) =>
+				Object.entries(matrixCalls).map(([name, call]) => [
+					`${name}, ${k} columns${block ? ` in blocks of ${block}` : ""}`,
+					(o: Operands) => operands(o, { ...call, k }, block),
+				]),
+			),
+		),
+	};
+}
+
+type Embed = Extract<KernelName, `embed_${string}`>;
+
+/** The entry of the lookup in a quantized table. */
+export function quantizedEmbed(
+	layout: PlainLayout,
+	d: number,
+	block = 0,
+): Entry<Embed> {
+	const n = 39;
+	return {
+		run({ y, tokens, w, scale }, lo, hi, memory) {
+			const [Y, ids] = [memory.f32(y), memory.i32(tokens)];
+			for (let t = lo; t < hi; t++)
+				for (let c = 0; c < d; c++)
+					Y[t * d + c] = scale * layout.weight(memory, w, ids[t]!, c, d, block);
+		},
+		units: (_, elements) => elements / d,
+		grain: 1,
+		tolerance: exact,
+		cases: {
+			"seven tokens": (o) => ({
+				y: o.output("f32", 7 * d),
+				tokens: o.i32([0, 31, 4, 11, 11, 24, 38]),
+				w: o.put(layout.random(o, n, d, block)),
+				d,
+				n,
+				block,
+				scale: 1.5,
+			}),
+		},
+	};
+}

@@ -1,0 +1,348 @@
+// Sums of products of int8 inputs and unsigned weight codes, exact in every build and on every engine.
+//
+// Inputs come in groups of 32 columns (kernels/quantize.ts has the diagrams). A group's codes belong to 16 rows; a row's
+// weight is code − zero, and Σ x · zero, the same for all rows, comes off where the sums start:
+//   Σ x · (code − zero) = −zero · Σ x + Σ x · code
+//
+// Three ways to multiply, chosen once per call by what the machine has:
+//   DOT32  i32x4.relaxed_dot_i8x16_i7x16_add_s: one instruction for 16 products where there is vpdpbusd or sdot
+//   DOT16  i16x8.relaxed_dot_i8x16_i7x16_s, added up in 16 bits and widened once per group: where DOT32 would be
+//          emulated by it. Codes up to 15: eight pairs of |x · code| ≤ 128 · 15 fit.
+//   PLAIN  i32x4.dot_i16x8_s over even and odd columns: without relaxed SIMD, and for 8-bit codes where relaxed dots
+//          of bytes above 127 saturate
+
+import { madd } from "./simd";
+import { lower, RESULT_BYTES, upper } from "./tile";
+
+export const PLAIN: i32 = 0;
+export const DOT16: i32 = 1;
+export const DOT32: i32 = 2;
+
+/** Columns of a group. */
+export const GROUP: i32 = 32;
+
+/** Bytes of a group of inputs, with and without a scale of its own. */
+export const QB8_BYTES: usize = 40;
+export const QD8_BYTES: usize = 36;
+/** Bytes in front of a row's first group where scale and zero point belong to the row. */
+export const QD8_HEADER_BYTES: usize = 16;
+
+/** Bytes of a row of k columns of inputs with a scale and a zero point. */
+// @ts-ignore: decorator
+@inline export function qd8RowBytes(k: i32): usize {
+  return QD8_HEADER_BYTES + <usize>((k + GROUP - 1) / GROUP) * QD8_BYTES;
+}
+
+/** Bytes of a group's f32 scales for 16 rows. */
+export const SCALES_BYTES: usize = 64;
+
+// 127 · 255 summed over four bytes, then −128 · 128.
+const PROBE: usize = memory.data<u32>([0x7f7f7f7f, 0x80808080, 0, 0, 0xffffffff, 0x80808080, 0, 0], 16);
+
+/** What this engine makes of bytes above 127 in the second operand of relaxed dots. */
+export const SATURATES: i32 = 0;
+export const UNSIGNED: i32 = 1;
+export const SIGNED: i32 = 2;
+
+/** SATURATES (or anything that is not exact), UNSIGNED or SIGNED. The operands are loaded, so that no compiler folds the answer. */
+export function relaxedBytes(): i32 {
+  if (ASC_FEATURE_RELAXED_SIMD) {
+    const sums = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(PROBE), v128.load(PROBE, 16), i32x4.splat(0));
+    const above = i32x4.extract_lane(sums, 0);
+    const lowest = i32x4.extract_lane(sums, 1);
+    if (above == 4 * 127 * 255 && lowest == -4 * 128 * 128) return UNSIGNED;
+    if (above == -4 * 127 && lowest == 4 * 128 * 128) return SIGNED;
+  }
+  return SATURATES;
+}
+
+/** How to multiply codes below 16. */
+export function dotOfNibbles(): i32 {
+  if (!ASC_FEATURE_RELAXED_SIMD) return PLAIN;
+  return relaxedBytes() == SATURATES ? DOT16 : DOT32;
+}
+
+/** How to multiply codes below 256. */
+export function dotOfBytes(): i32 {
+  return relaxedBytes() == SATURATES ? PLAIN : DOT32;
+}
+
+/** Whether DOT32 takes 8-bit codes as signed, so that they have to be stored without their offset. */
+export function dotsAreSigned(): bool {
+  return relaxedBytes() == SIGNED;
+}
+
+/** Σ over 4 columns per lane: inputs x are int8, codes below 128. */
+// @ts-ignore: decorator
+@inline export function dot32(x: v128, codes: v128, sum: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return i32x4.relaxed_dot_i8x16_i7x16_add_s(x, codes, sum);
+  return sum;
+}
+
+/** Σ over 2 columns per lane: inputs x are int8, codes below 16. */
+// @ts-ignore: decorator
+@inline export function dot16(x: v128, codes: v128, sum: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return i16x8.add(sum, i16x8.relaxed_dot_i8x16_i7x16_s(x, codes));
+  return sum;
+}
+
+/** Σ over 2 columns per lane: both in 16 bits. */
+// @ts-ignore: decorator
+@inline export function dot(x: v128, codes: v128, sum: v128): v128 {
+  return i32x4.add(sum, i32x4.dot_i16x8_s(x, codes));
+}
+
+/** Even columns of int8 inputs in 16 bits. */
+// @ts-ignore: decorator
+@inline export function even(x: v128): v128 {
+  return i16x8.shr_s(i16x8.shl(x, 8), 8);
+}
+
+/** Odd columns of int8 inputs in 16 bits. */
+// @ts-ignore: decorator
+@inline export function odd(x: v128): v128 {
+  return i16x8.shr_s(x, 8);
+}
+
+const MASKS: usize = memory.data<u32>(
+  [
+    0x00010001, 0x00010001, 0x00010001, 0x00010001, 0x0f0f0f0f, 0x0f0f0f0f, 0x0f0f0f0f, 0x0f0f0f0f,
+    0x00ff00ff, 0x00ff00ff, 0x00ff00ff, 0x00ff00ff, 0x000f000f, 0x000f000f, 0x000f000f, 0x000f000f,
+  ],
+  16,
+);
+
+/** 1 in 16-bit lanes: a product by it widens sums of DOT16. */
+// @ts-ignore: decorator
+@inline export function ones(): v128 {
+  return v128.load(MASKS);
+}
+
+/** Lower nibble of every byte. */
+// @ts-ignore: decorator
+@inline export function lowNibbles(): v128 {
+  return v128.load(MASKS, 16);
+}
+
+/** Lower byte of every 16-bit lane. */
+// @ts-ignore: decorator
+@inline export function lowBytes(): v128 {
+  return v128.load(MASKS, 32);
+}
+
+/** Lower nibble of every 16-bit lane. */
+// @ts-ignore: decorator
+@inline export function lowestNibbles(): v128 {
+  return v128.load(MASKS, 48);
+}
+
+// Codes as `multiply` reads them, one group of 16 rows after the other:
+//   half 0 (rows 0-7) | half 1;  half: columns 0-3 | 4-7 | … | 28-31
+//   DOT16, DOT32: 2 vectors, 4 rows of 4 columns each, a byte per code                        512 bytes per group
+//   PLAIN: 4 vectors, of each of the two above the even and the odd columns, 16 bits per code 1024 bytes per group
+
+/** Bytes of a group's unpacked codes. */
+// @ts-ignore: decorator
+@inline export function codesBytes(how: i32): usize {
+  return how == PLAIN ? 1024 : 512;
+}
+
+/** Stores 4 rows of 4 columns of codes, a byte each, as PLAIN reads them. */
+// @ts-ignore: decorator
+@inline export function storeWide(to: usize, codes: v128): void {
+  v128.store(to, v128.and(codes, lowBytes()));
+  v128.store(to, i16x8.shr_u(codes, 8), 16);
+}
+
+// What becomes of a group's sums a[t, j] = Σ x · (code − zero):
+//   SCALED    f += scales[g, j] · d[t, g] · a      inputs with a scale per group
+//   BLOCKS    f += scales[g, j] · a                inputs with a scale per row
+//   INTEGERS  f += a, as i32                       both sides with a scale per row
+const SCALED: i32 = 0;
+const BLOCKS: i32 = 1;
+const INTEGERS: i32 = 2;
+
+/** f[t, 0 .. 16) += Σ_g scales[g, :] · d[t, g] · Σ x[t, g] · (codes[g, :] − zero) for `rows` rows of qb8, `rowBytes` apart. */
+export function multiplyScaled(how: i32, f: usize, codes: usize, scales: usize, zero: i32, x: usize, rowBytes: usize, rows: i32, groups: i32): void {
+  multiply(SCALED, how, f, codes, scales, zero, x, rowBytes, rows, groups);
+}
+
+/** f[t, 0 .. 16) += Σ_g scales[g, :] · Σ x[t, g] · (codes[g, :] − zero) for `rows` rows of qd8, `rowBytes` apart; x points at a group. */
+export function multiplyBlocks(how: i32, f: usize, codes: usize, scales: usize, zero: i32, x: usize, rowBytes: usize, rows: i32, groups: i32): void {
+  multiply(BLOCKS, how, f, codes, scales, zero, x, rowBytes, rows, groups);
+}
+
+/** f[t, 0 .. 16) += Σ_g Σ x[t, g] · (codes[g, :] − zero), as i32, for `rows` rows of qd8, `rowBytes` apart; x points at a group. */
+export function multiplyIntegers(how: i32, f: usize, codes: usize, zero: i32, x: usize, rowBytes: usize, rows: i32, groups: i32): void {
+  multiply(INTEGERS, how, f, codes, 0, zero, x, rowBytes, rows, groups);
+}
+
+/** Stores 16 scales, packed as f16 (T = u16) or bf16 (T = i16), as f32. */
+// @ts-ignore: decorator
+@inline export function unpackScales<T>(to: usize, packed: usize): void {
+  v128.store(to, lower<T>(v128.load(packed)));
+  v128.store(to, upper<T>(v128.load(packed)), 16);
+  v128.store(to, lower<T>(v128.load(packed, 16)), 32);
+  v128.store(to, upper<T>(v128.load(packed, 16)), 48);
+}
+
+/** Input rows of a register tile with 2 vectors of weight rows: 12 sums leave 3 of 15 registers for operands. */
+const T = 6;
+/** The same where a product and its sum are two instructions. */
+const NARROW_T = 5;
+/** The same without relaxed dots: 8 sums, 4 vectors of codes, 2 of inputs. */
+const PLAIN_T = 4;
+
+/** Rows that f must have behind the last: a register tile is always whole. */
+export const SPARE_ROWS: i32 = T - 1;
+
+// @ts-ignore: decorator
+@inline function multiply(form: i32, how: i32, f: usize, codes: usize, scales: usize, zero: i32, x: usize, rowBytes: usize, rows: i32, groups: i32): void {
+  if (how == PLAIN) {
+    for (let t = 0; t < rows; t += PLAIN_T) plain(form, f + <usize>t * RESULT_BYTES, codes, scales, zero, x + <usize>t * rowBytes, rowBytes, rows - t, groups);
+  } else if (ASC_FEATURE_RELAXED_SIMD) {
+    if (how == DOT32) {
+      for (let t = 0; t < rows; t += T) wide(form, f + <usize>t * RESULT_BYTES, codes, scales, zero, x + <usize>t * rowBytes, rowBytes, rows - t, groups);
+    } else if (form != INTEGERS) {
+      for (let t = 0; t < rows; t += NARROW_T) narrow(form, f + <usize>t * RESULT_BYTES, codes, scales, zero, x + <usize>t * rowBytes, rowBytes, rows - t, groups);
+    }
+  }
+}
+
+// The register tiles. Rows past the last repeat it.
+
+// @ts-ignore: decorator
+@inline function wide(form: i32, f: usize, codes: usize, scales: usize, zero: i32, x: usize, rowBytes: usize, rows: i32, groups: i32): void {
+  const zeros = i16x8.splat(<i16>-zero);
+  for (let h: usize = 0; h < 2; h++) {
+    let w = codes + (h << 8);
+    let s = scales + (h << 5);
+    const to = f + (h << 5);
+    for (let $t = 0; $t < T; $t++) let x$t = x + <usize>min($t, rows - 1) * rowBytes;
+    for (let g = 0; g < groups; g++) {
+      for (let $t = 0; $t < T; $t++) {
+        let a0_$t = i32x4.dot_i16x8_s(v128.load32_splat(x$t), zeros);
+        let a1_$t = a0_$t;
+      }
+      for (let $s = 0; $s < 8; $s++) {
+        const w0 = v128.load(w, 32 * $s);
+        const w1 = v128.load(w, 32 * $s + 16);
+        for (let $t = 0; $t < T; $t++) {
+          const b = v128.load32_splat(x$t, 4 + 4 * $s);
+          a0_$t = dot32(b, w0, a0_$t);
+          a1_$t = dot32(b, w1, a1_$t);
+        }
+      }
+      for (let $t = 0; $t < T; $t++) {
+        add(form, to + 64 * $t, a0_$t, a1_$t, s, x$t);
+        x$t += groupBytes(form);
+      }
+      w += 512;
+      s += SCALES_BYTES;
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline function narrow(form: i32, f: usize, codes: usize, scales: usize, zero: i32, x: usize, rowBytes: usize, rows: i32, groups: i32): void {
+  const zeros = i16x8.splat(<i16>-zero);
+  for (let h: usize = 0; h < 2; h++) {
+    let w = codes + (h << 8);
+    let s = scales + (h << 5);
+    const to = f + (h << 5);
+    for (let $t = 0; $t < NARROW_T; $t++) let x$t = x + <usize>min($t, rows - 1) * rowBytes;
+    for (let g = 0; g < groups; g++) {
+      for (let $t = 0; $t < NARROW_T; $t++) {
+        let a0_$t = i16x8.mul(v128.load32_splat(x$t), zeros);
+        let a1_$t = a0_$t;
+      }
+      for (let $s = 0; $s < 8; $s++) {
+        const w0 = v128.load(w, 32 * $s);
+        const w1 = v128.load(w, 32 * $s + 16);
+        for (let $t = 0; $t < NARROW_T; $t++) {
+          const b = v128.load32_splat(x$t, 4 + 4 * $s);
+          a0_$t = dot16(b, w0, a0_$t);
+          a1_$t = dot16(b, w1, a1_$t);
+        }
+      }
+      const one = ones();
+      for (let $t = 0; $t < NARROW_T; $t++) {
+        add(form, to + 64 * $t, i32x4.dot_i16x8_s(a0_$t, one), i32x4.dot_i16x8_s(a1_$t, one), s, x$t);
+        x$t += groupBytes(form);
+      }
+      w += 512;
+      s += SCALES_BYTES;
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline function plain(form: i32, f: usize, codes: usize, scales: usize, zero: i32, x: usize, rowBytes: usize, rows: i32, groups: i32): void {
+  const zeros = i16x8.splat(<i16>-zero);
+  for (let h: usize = 0; h < 2; h++) {
+    let w = codes + (h << 9);
+    let s = scales + (h << 5);
+    const to = f + (h << 5);
+    for (let $t = 0; $t < PLAIN_T; $t++) let x$t = x + <usize>min($t, rows - 1) * rowBytes;
+    for (let g = 0; g < groups; g++) {
+      for (let $t = 0; $t < PLAIN_T; $t++) {
+        let a0_$t = i32x4.dot_i16x8_s(v128.load32_splat(x$t), zeros);
+        let a1_$t = a0_$t;
+      }
+      for (let $s = 0; $s < 8; $s++) {
+        const e0 = v128.load(w, 64 * $s);
+        const o0 = v128.load(w, 64 * $s + 16);
+        const e1 = v128.load(w, 64 * $s + 32);
+        const o1 = v128.load(w, 64 * $s + 48);
+        for (let $t = 0; $t < PLAIN_T; $t++) {
+          const b = v128.load32_splat(x$t, 4 + 4 * $s);
+          const e = even(b);
+          const o = odd(b);
+          a0_$t = dot(e, e0, a0_$t);
+          a1_$t = dot(e, e1, a1_$t);
+          a0_$t = dot(o, o0, a0_$t);
+          a1_$t = dot(o, o1, a1_$t);
+        }
+      }
+      for (let $t = 0; $t < PLAIN_T; $t++) {
+        add(form, to + 64 * $t, a0_$t, a1_$t, s, x$t);
+        x$t += groupBytes(form);
+      }
+      w += 1024;
+      s += SCALES_BYTES;
+    }
+  }
+}
+
+/** Adds a group's sums of 8 weight rows and one input row. */
+// @ts-ignore: decorator
+@inline function add(form: i32, f: usize, a0: v128, a1: v128, scales: usize, x: usize): void {
+  if (form == INTEGERS) {
+    v128.store(f, i32x4.add(v128.load(f), a0));
+    v128.store(f, i32x4.add(v128.load(f, 16), a1), 16);
+  } else if (form == BLOCKS) {
+    v128.store(f, blockSum(a0, v128.load(scales), v128.load(f)));
+    v128.store(f, blockSum(a1, v128.load(scales, 16), v128.load(f, 16)), 16);
+  } else {
+    const d = v128.load32_splat(x, 36);
+    v128.store(f, scaledSum(a0, d, v128.load(scales), v128.load(f)));
+    v128.store(f, scaledSum(a1, d, v128.load(scales, 16), v128.load(f, 16)), 16);
+  }
+}
+
+/** f + scales · (d · a): GEMV and GEMM add up with the same roundings. */
+// @ts-ignore: decorator
+@inline export function scaledSum(a: v128, d: v128, scales: v128, f: v128): v128 {
+  return madd(f32x4.mul(f32x4.convert_i32x4_s(a), d), scales, f);
+}
+
+/** f + scales · a */
+// @ts-ignore: decorator
+@inline export function blockSum(a: v128, scales: v128, f: v128): v128 {
+  return madd(f32x4.convert_i32x4_s(a), scales, f);
+}
+
+// @ts-ignore: decorator
+@inline function groupBytes(form: i32): usize {
+  return form == SCALED ? QB8_BYTES : QD8_BYTES;
+}

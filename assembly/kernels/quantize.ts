@@ -1,0 +1,139 @@
+// Inputs quantized to int8, for the integer kernels: groups of 32 columns c of one row, in the order in which they are read.
+//
+//   group:  Σ q[c], c mod 4 < 2 (i16) | Σ q[c], c mod 4 ≥ 2 (i16) | q[0 .. 32) | qb8 only: scale d (f32)
+//   qb8:    group | group | …                                      40 bytes per group; x ≈ d · q
+//   qd8:    scale s (f32), zero point z (i32), 8 bytes 0 | group | …   16 + 36 bytes per group; x ≈ s · (q − z)
+//
+// A last group with fewer columns is filled up with zeros.
+
+import { F32, QD8 } from "../types";
+import { GROUP, QB8_BYTES, QD8_BYTES, QD8_HEADER_BYTES, qd8RowBytes } from "../int8";
+
+/**
+ * Rows of x[rows, k] as qb8, k a multiple of 32: d = max |x| / 127 of the group, q = x / d rounded half away from zero; d is
+ * rounded to f16 after that, as llama.cpp's Q8_0 does. Units are rows.
+ */
+export function quantize_f32_qb8(y: QD8, x: F32, k: i32, lo: i32, hi: i32): void {
+  const groups = <usize>k / GROUP;
+  const end = x + (<usize>hi * groups << 7);
+  let to = y + <usize>lo * groups * QB8_BYTES;
+  for (let from = x + (<usize>lo * groups << 7); from < end; from += 128) {
+    let most = f32x4.splat(0);
+    for (let i: usize = 0; i < 128; i += 16) most = f32x4.max(most, f32x4.abs(v128.load(from + i)));
+    const d = maxOfLanes(most) / 127;
+    const inverse = f32x4.splat(d > 0 ? 1 / d : 0);
+    for (let $i = 0; $i < 8; $i++) let q$i = roundHalfAway(f32x4.mul(v128.load(from, 16 * $i), inverse));
+    storeGroup(to, q0, q1, q2, q3, q4, q5, q6, q7);
+    store<f32>(to, toHalf(d), 36);
+    to += QB8_BYTES;
+  }
+}
+
+/**
+ * Rows of x[rows, k] as qd8 with a zero point: s = (max − min) / 255 where max ≥ 0 ≥ min, at least 2^-23,
+ * z = −128 − min / s and q = x / s + z, both rounded half to even and cut to −128 … 127. Units are rows.
+ */
+export function quantize_f32_qd8(y: QD8, x: F32, k: i32, lo: i32, hi: i32): void {
+  for (let t = lo; t < hi; t++) {
+    const from = x + (<usize>t * <usize>k << 2);
+    const least = minOf(from, k);
+    const s = max<f32>((maxOf(from, k) - least) / 255, F32_EPSILON);
+    const z = clamp(-128 - <i32>nearest<f32>(least / s));
+    quantizeRow(y + <usize>t * qd8RowBytes(k), from, k, s, z, false);
+  }
+}
+
+/** Rows of x[rows, k] as qd8 without a zero point: s = max |x| / 127.5, at least 2^-23, q = x / s rounded half to even and cut to −128 … 127. Units are rows. */
+export function quantize_f32_qs8(y: QD8, x: F32, k: i32, lo: i32, hi: i32): void {
+  for (let t = lo; t < hi; t++) {
+    const from = x + (<usize>t * <usize>k << 2);
+    const s = max<f32>(max<f32>(maxOf(from, k), -minOf(from, k)) / 127.5, F32_EPSILON);
+    quantizeRow(y + <usize>t * qd8RowBytes(k), from, k, s, 0, true);
+  }
+}
+
+const F32_EPSILON: f32 = 1.1920928955078125e-7;
+
+/** q = x / s + z, where x / s is x · (1 / s) unless `divide`: the two differ where they come close to a half. */
+// @ts-ignore: decorator
+@inline function quantizeRow(y: usize, x: usize, k: i32, s: f32, z: i32, divide: bool): void {
+  store<f32>(y, s);
+  store<i32>(y, z, 4);
+  store<i64>(y, 0, 8);
+  let to = y + QD8_HEADER_BYTES;
+  const inverse: f32 = 1 / s;
+  const by = f32x4.splat(divide ? s : inverse);
+  const zeros = i32x4.splat(z);
+  let c = 0;
+  for (; c + GROUP <= k; c += GROUP) {
+    for (let $i = 0; $i < 8; $i++) let q$i = i32x4.add(i32x4.trunc_sat_f32x4_s(f32x4.nearest(divide ? f32x4.div(v128.load(x, 16 * $i), by) : f32x4.mul(v128.load(x, 16 * $i), by))), zeros);
+    storeGroup(to, q0, q1, q2, q3, q4, q5, q6, q7);
+    x += 128;
+    to += QD8_BYTES;
+  }
+  if (c == k) return;
+  store<i32>(to, 0);
+  for (let i = 0; i < GROUP; i++, x += 4) {
+    const q = c + i < k ? clamp(<i32>nearest<f32>(divide ? load<f32>(x) / s : load<f32>(x) * inverse) + z) : 0;
+    store<i8>(to + i, <i8>q, 4);
+    store<i16>(to + (i & 2), <i16>(load<i16>(to + (i & 2)) + q));
+  }
+}
+
+/** Stores a group's 32 codes, cut to −128 … 127, with their two sums. */
+// @ts-ignore: decorator
+@inline function storeGroup(to: usize, q0: v128, q1: v128, q2: v128, q3: v128, q4: v128, q5: v128, q6: v128, q7: v128): void {
+  const a = i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(q0, q1), i16x8.narrow_i32x4_s(q2, q3));
+  const b = i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(q4, q5), i16x8.narrow_i32x4_s(q6, q7));
+  v128.store(to, a, 4);
+  v128.store(to, b, 20);
+  // Pairs of columns, then the pairs with the same place in four columns.
+  const pairs = i16x8.add(i16x8.extadd_pairwise_i8x16_s(a), i16x8.extadd_pairwise_i8x16_s(b));
+  const twos = i16x8.add(pairs, v128.shuffle<i64>(pairs, pairs, 1, 0));
+  v128.store32_lane(to, i16x8.add(twos, v128.shuffle<i32>(twos, twos, 1, 0, 3, 2)), 0);
+}
+
+/** Integers next to x, halves away from zero. */
+// @ts-ignore: decorator
+@inline function roundHalfAway(x: v128): v128 {
+  const whole = f32x4.trunc(x);
+  const far = f32x4.ge(f32x4.abs(f32x4.sub(x, whole)), f32x4.splat(0.5));
+  const one = v128.or(v128.and(x, i32x4.splat(0x80000000)), f32x4.splat(1));
+  return i32x4.trunc_sat_f32x4_s(f32x4.add(whole, v128.and(far, one)));
+}
+
+/** x ≥ 0 rounded to f16's precision, half to even. Past f16's range it is rounded as if exponents went on. */
+// @ts-ignore: decorator
+@inline function toHalf(x: f32): f32 {
+  if (x < 0.00006103515625) return x + 0.5 - 0.5; // below 2^-14 steps are 2^-24, as they are of f32 at 0.5
+  const bits = reinterpret<u32>(x);
+  return reinterpret<f32>((bits + 0x0fff + ((bits >> 13) & 1)) & 0xffffe000);
+}
+
+// @ts-ignore: decorator
+@inline function clamp(q: i32): i32 {
+  return min(max(q, -128), 127);
+}
+
+// @ts-ignore: decorator
+@inline function maxOfLanes(v: v128): f32 {
+  return max<f32>(max<f32>(f32x4.extract_lane(v, 0), f32x4.extract_lane(v, 1)), max<f32>(f32x4.extract_lane(v, 2), f32x4.extract_lane(v, 3)));
+}
+
+/** The larger of 0 and every x[c]. */
+function maxOf(x: usize, k: i32): f32 {
+  let most = f32x4.splat(0);
+  let c = 0;
+  for (; c + 4 <= k; c += 4, x += 16) most = f32x4.max(most, v128.load(x));
+  for (; c < k; c++, x += 4) most = f32x4.max(most, v128.load32_splat(x));
+  return maxOfLanes(most);
+}
+
+/** The smaller of 0 and every x[c]. */
+function minOf(x: usize, k: i32): f32 {
+  let least = f32x4.splat(0);
+  let c = 0;
+  for (; c + 4 <= k; c += 4, x += 16) least = f32x4.min(least, v128.load(x));
+  for (; c < k; c++, x += 4) least = f32x4.min(least, v128.load32_splat(x));
+  return -maxOfLanes(f32x4.neg(least));
+}

@@ -1,0 +1,119 @@
+// The order of work of the integer matrix kernels, the same for all layouts.
+//
+// One input row: each tile is read once, as it is packed. More rows: stretches of a tile are unpacked into scratch memory,
+// where they stay in the first cache while all rows go over them; sums wait in scratch memory too.
+//
+//   scratch:  sums, 16 per input row | scales of a stretch | codes of a stretch
+
+import { F32Or0 } from "./types";
+import { codesBytes, GROUP, multiplyBlocks, multiplyIntegers, multiplyScaled, QB8_BYTES, QD8_BYTES, QD8_HEADER_BYTES, qd8RowBytes, SCALES_BYTES, SPARE_ROWS } from "./int8";
+import { finish, RESULT_BYTES, ROWS } from "./tile";
+
+/** f[0 .. 16) = the sums of one input row over a whole tile. */
+export type MultiplyOne = (f: usize, tile: usize, x: usize, groups: i32, block: i32, how: i32) => void;
+
+/** Writes scales and codes of groups [group, group + count) of a tile as `multiply…` reads them. */
+export type Unpack = (scales: usize, codes: usize, tile: usize, group: i32, count: i32, block: i32, how: i32) => void;
+
+/** Input rows between two visits to a stretch of a tile. */
+const MAX_ROWS: i32 = 256;
+/** Groups of 32 columns in a stretch: 32 KiB of codes at most. */
+const MAX_GROUPS: i32 = 32;
+
+const SCALES: usize = <usize>(MAX_ROWS + SPARE_ROWS) * RESULT_BYTES;
+const CODES: usize = SCALES + <usize>MAX_GROUPS * SCALES_BYTES;
+
+/** x is qb8: y = residual + (bias + Σ_g scale · d · Σ x · (code − zero)). */
+export function gemmScaled(y: usize, x: usize, w: usize, tileBytes: usize, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, block: i32, zero: i32, how: i32, scratch: usize, lo: i32, hi: i32, one: MultiplyOne, unpack: Unpack): void {
+  const groups = k / GROUP;
+  const rowBytes = <usize>groups * QB8_BYTES;
+  for (let j = lo; j < hi; j += ROWS) {
+    const tile = w + <usize>(j / ROWS) * tileBytes;
+    if (rows == 1) {
+      one(scratch, tile, x, groups, block, how);
+      finish(y, scratch, bias, residual, 0, j, n);
+      continue;
+    }
+    for (let t = 0; t < rows; t += MAX_ROWS) {
+      const count = min(MAX_ROWS, rows - t);
+      memory.fill(scratch, 0, <usize>count * RESULT_BYTES);
+      for (let g = 0; g < groups; g += MAX_GROUPS) {
+        const some = min(MAX_GROUPS, groups - g);
+        unpack(scratch + SCALES, scratch + CODES, tile, g, some, block, how);
+        multiplyScaled(how, scratch, scratch + CODES, scratch + SCALES, zero, x + <usize>t * rowBytes + <usize>g * QB8_BYTES, rowBytes, count, some);
+      }
+      for (let i = 0; i < count; i++) finish(y, scratch + <usize>i * RESULT_BYTES, bias, residual, t + i, j, n);
+    }
+  }
+}
+
+/**
+ * x is qd8 with scale s and zero point z, tiles start with f32 sums R[j] = Σ_c w[j, c]:
+ * y = residual + (bias + s · (Σ_g scale · Σ x · (code − zero) − z · R)).
+ */
+export function gemmBlocks(y: usize, x: usize, w: usize, tileBytes: usize, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, block: i32, zero: i32, how: i32, scratch: usize, lo: i32, hi: i32, one: MultiplyOne, unpack: Unpack): void {
+  const groups = (k + GROUP - 1) / GROUP;
+  const rowBytes = qd8RowBytes(k);
+  for (let j = lo; j < hi; j += ROWS) {
+    const tile = w + <usize>(j / ROWS) * tileBytes;
+    for (let t = 0; t < rows; t += MAX_ROWS) {
+      const count = min(MAX_ROWS, rows - t);
+      const from = x + <usize>t * rowBytes;
+      if (rows == 1) {
+        one(scratch, tile, x + QD8_HEADER_BYTES, groups, block, how);
+      } else {
+        memory.fill(scratch, 0, <usize>count * RESULT_BYTES);
+        for (let g = 0; g < groups; g += MAX_GROUPS) {
+          const some = min(MAX_GROUPS, groups - g);
+          unpack(scratch + SCALES, scratch + CODES, tile, g, some, block, how);
+          multiplyBlocks(how, scratch, scratch + CODES, scratch + SCALES, zero, from + QD8_HEADER_BYTES + <usize>g * QD8_BYTES, rowBytes, count, some);
+        }
+      }
+      for (let i = 0; i < count; i++) {
+        const f = scratch + <usize>i * RESULT_BYTES;
+        const s = v128.load32_splat(from + <usize>i * rowBytes);
+        const z = f32x4.convert_i32x4_s(v128.load32_splat(from + <usize>i * rowBytes, 4));
+        for (let v: usize = 0; v < RESULT_BYTES; v += 16) {
+          v128.store(f + v, f32x4.mul(s, f32x4.sub(v128.load(f + v), f32x4.mul(z, v128.load(tile + v)))));
+        }
+        finish(y, f, bias, residual, t + i, j, n);
+      }
+    }
+  }
+}
+
+/**
+ * x is qd8 with scale s and zero point z, tiles start with f32 scales and i32 sums R[j] = Σ_c q[j, c]:
+ * y = residual + (bias + s · scale · (Σ x · (code − zero) − z · R)), exact but for the products by s and scale.
+ */
+export function gemmIntegers(y: usize, x: usize, w: usize, tileBytes: usize, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, zero: i32, how: i32, scratch: usize, lo: i32, hi: i32, one: MultiplyOne, unpack: Unpack): void {
+  const groups = (k + GROUP - 1) / GROUP;
+  const rowBytes = qd8RowBytes(k);
+  for (let j = lo; j < hi; j += ROWS) {
+    const tile = w + <usize>(j / ROWS) * tileBytes;
+    for (let t = 0; t < rows; t += MAX_ROWS) {
+      const count = min(MAX_ROWS, rows - t);
+      const from = x + <usize>t * rowBytes;
+      if (rows == 1) {
+        one(scratch, tile, x + QD8_HEADER_BYTES, groups, 0, how);
+      } else {
+        memory.fill(scratch, 0, <usize>count * RESULT_BYTES);
+        for (let g = 0; g < groups; g += MAX_GROUPS) {
+          const some = min(MAX_GROUPS, groups - g);
+          unpack(0, scratch + CODES, tile, g, some, 0, how);
+          multiplyIntegers(how, scratch, scratch + CODES, zero, from + QD8_HEADER_BYTES + <usize>g * QD8_BYTES, rowBytes, count, some);
+        }
+      }
+      for (let i = 0; i < count; i++) {
+        const f = scratch + <usize>i * RESULT_BYTES;
+        const s = v128.load32_splat(from + <usize>i * rowBytes);
+        const z = v128.load32_splat(from + <usize>i * rowBytes, 4);
+        for (let v: usize = 0; v < RESULT_BYTES; v += 16) {
+          const sums = i32x4.sub(v128.load(f + v), i32x4.mul(z, v128.load(tile + v, 64)));
+          v128.store(f + v, f32x4.mul(f32x4.mul(f32x4.convert_i32x4_s(sums), s), v128.load(tile + v)));
+        }
+        finish(y, f, bias, residual, t + i, j, n);
+      }
+    }
+  }
+}

@@ -1,0 +1,178 @@
+import type { KernelName } from "../../src/engine/kernels.ts";
+import { activations } from "../../src/engine/layouts.ts";
+import { type Entry, exact, type View } from "./entry.ts";
+import { floatToHalf, halfToFloat } from "./half.ts";
+import type { Operands } from "./operands.ts";
+
+const GROUP = 32;
+const f32 = Math.fround;
+
+/** A row of quantized inputs as plain numbers: x[c] ≈ scale(c) · (codes[c] − zero). */
+export interface QuantizedRow {
+	readonly codes: readonly number[];
+	readonly zero: number;
+	readonly scale: (c: number) => number;
+}
+
+export interface Form {
+	readonly rowBytes: (k: number) => number;
+	/** Whether a row has a zero point of its own. */
+	readonly hasZero: boolean;
+	/** The row at `address`. */
+	readonly read: (memory: View, address: number, k: number) => QuantizedRow;
+	/** Writes a row, its sums included. */
+	readonly write: (memory: View, address: number, row: QuantizedRow) => void;
+}
+
+function writeGroup(memory: View, address: number, codes: readonly number[]) {
+	const all = Array.from({ length: GROUP }, (_, c) => codes[c] ?? 0);
+	memory.i8(address + 4).set(all);
+	const sum = (parity: number) =>
+		all.reduce((total, q, c) => total + ((c & 2) / 2 === parity ? q : 0), 0);
+	memory.u16(address).set([sum(0), sum(1)]);
+}
+
+export const qb8: Form = {
+	rowBytes: activations.qb8.rowBytes,
+	hasZero: false,
+	read: (memory, address, k) => {
+		const group = (c: number) => address + 40 * Math.floor(c / GROUP);
+		return {
+			codes: Array.from(
+				{ length: k },
+				(_, c) => memory.i8(group(c) + 4)[c % GROUP]!,
+			),
+			zero: 0,
+			scale: (c) => memory.f32(group(c) + 36)[0]!,
+		};
+	},
+	write: (memory, address, { codes, scale }) => {
+		for (let c = 0; c < codes.length; c += GROUP, address += 40) {
+			writeGroup(memory, address, codes.slice(c, c + GROUP));
+			memory.f32(address + 36)[0] = scale(c);
+		}
+	},
+};
+
+export const qd8: Form = {
+	rowBytes: activations.qd8.rowBytes,
+	hasZero: true,
+	read: (memory, address, k) => {
+		const scale = memory.f32(address)[0]!;
+		return {
+			codes: Array.from(
+				{ length: k },
+				(_, c) =>
+					memory.i8(address + 20 + 36 * Math.floor(c / GROUP))[c % GROUP]!,
+			),
+			zero: memory.i32(address + 4)[0]!,
+			scale: () => scale,
+		};
+	},
+	write: (memory, address, { codes, scale, zero }) => {
+		memory.f32(address).set([scale(0), 0, 0, 0]);
+		memory.i32(address)[1] = zero;
+		for (let c = 0, at = address + 16; c < codes.length; c += GROUP, at += 36)
+			writeGroup(memory, at, codes.slice(c, c + GROUP));
+	},
+};
+
+const clamp = (q: number, low = -128) => Math.min(Math.max(q, low), 127);
+
+function roundHalfAway(x: number): number {
+	return Math.sign(x) * Math.floor(Math.abs(x) + 0.5);
+}
+
+function roundHalfEven(x: number): number {
+	const up = Math.floor(x + 0.5);
+	return up - x === 0.5 && up % 2 !== 0 ? up - 1 : up;
+}
+
+/** d = max |x| / 127 of each group, rounded to f16 after the codes are chosen. */
+function blocks(x: Float32Array): QuantizedRow {
+	const groups = Array.from({ length: x.length / GROUP }, (_, g) =>
+		x.subarray(g * GROUP, (g + 1) * GROUP),
+	);
+	const d = groups.map((group) =>
+		f32(Math.max(...group.map((v) => Math.abs(v))) / 127),
+	);
+	const inverse = d.map((d) => (d > 0 ? f32(1 / d) : 0));
+	return {
+		codes: [...x].map((v, c) =>
+			roundHalfAway(f32(v * inverse[Math.floor(c / GROUP)]!)),
+		),
+		zero: 0,
+		scale: (c) => halfToFloat(floatToHalf(d[Math.floor(c / GROUP)]!)),
+	};
+}
+
+function asymmetric(x: Float32Array): QuantizedRow {
+	const least = Math.min(...x, 0);
+	const most = Math.max(...x, 0);
+	const s = Math.max(f32(f32(most - least) / 255), 2 ** -23);
+	const zero = clamp(-128 - roundHalfEven(f32(least / s)));
+	const inverse = f32(1 / s);
+	return {
+		codes: [...x].map((v) => clamp(roundHalfEven(f32(v * inverse)) + zero)),
+		zero,
+		scale: () => s,
+	};
+}
+
+function symmetric(x: Float32Array): QuantizedRow {
+	const most = Math.max(...x.map((v) => Math.abs(v)));
+	const s = Math.max(f32(most / 127.5), 2 ** -23);
+	return {
+		codes: [...x].map((v) => roundHalfEven(Math.min(f32(v / s), 127))),
+		zero: 0,
+		scale: () => s,
+	};
+}
+
+type Quantize = Extract<KernelName, `quantize_f32_${"qb8" | "qd8" | "qs8"}`>;
+
+function entry(
+	form: Form,
+	quantize: (x: Float32Array) => QuantizedRow,
+	ks: readonly number[],
+): Entry<Quantize> {
+	const inputs: Record<
+		string,
+		(o: Operands, count: number) => ArrayLike<number>
+	> = {
+		normal: (o, count) => o.gaussians(count, 3),
+		"positive and halfway": (o, count) =>
+			o.integers(count, 0, 254).map((v) => v / 2),
+		zeros: (_, count) => new Float32Array(count),
+		tiny: (o, count) => o.gaussians(count, 1e-7),
+	};
+	return {
+		run({ y, x, k }, lo, hi, memory) {
+			for (let t = lo; t < hi; t++)
+				form.write(
+					memory,
+					y + t * form.rowBytes(k),
+					quantize(memory.f32(x).slice(t * k, (t + 1) * k)),
+				);
+		},
+		units: ({ k }, bytes) => bytes / form.rowBytes(k),
+		grain: 1,
+		tolerance: exact,
+		cases: Object.fromEntries(
+			Object.entries(inputs).flatMap(([name, values]) =>
+				ks.map((k) => [
+					`${name}, ${k} columns`,
+					(o: Operands) => ({
+						y: o.output("bytes", 5 * form.rowBytes(k)),
+						x: o.f32(values(o, 5 * k)),
+						k,
+					}),
+				]),
+			),
+		),
+	};
+}
+
+export const quantize_f32_qb8 = entry(qb8, blocks, [32, 160]);
+export const quantize_f32_qd8 = entry(qd8, asymmetric, [7, 32, 165]);
+export const quantize_f32_qs8 = entry(qd8, symmetric, [7, 32, 165]);
