@@ -263,7 +263,7 @@ function markSpecial(
 }
 
 /** `bos_token` and its like from tokenizer_config.json, where they are strings or objects with a content. */
-export function namedSpecialTokens(config: Node): Record<string, string> {
+function namedSpecialTokens(config: Node): Record<string, string> {
 	const named: Record<string, string> = {};
 	const extra = config.extra_special_tokens;
 	const entries = Object.entries({
