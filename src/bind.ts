@@ -1,10 +1,11 @@
+import { UnsupportedError } from "./errors.ts";
 import { type Inspection, inspectCheckpoint } from "./inspect.ts";
 import { type LoadOptions, load, openFrom } from "./load.ts";
 import { Model } from "./model.ts";
 import type { Runtime } from "./runtime/runtime.ts";
 import type { Source } from "./sources/open.ts";
+import { createTokenizerFrom } from "./text/open.ts";
 import type { Tokenizer } from "./text/tokenizer.ts";
-import { readTokenizer } from "./tokenizer.ts";
 
 /** Class Model with the functions that need a runtime. */
 export interface ModelConstructor {
@@ -54,7 +55,9 @@ export function bindRuntime(runtime: Runtime): {
 		async loadTokenizer(source) {
 			const checkpoint = await openFrom(runtime, source, {});
 			try {
-				return readTokenizer(checkpoint).tokenizer;
+				if (checkpoint.tokenizer === undefined)
+					throw new UnsupportedError(`${checkpoint.name}: has no tokenizer`);
+				return createTokenizerFrom(checkpoint.tokenizer).tokenizer;
 			} finally {
 				await checkpoint.close();
 			}

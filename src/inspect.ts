@@ -64,7 +64,8 @@ export async function inspectCheckpoint(
 		const tensor = await inspectTensor(checkpoint, name);
 		tensors.push(tensor);
 		const scheme = tensor.scheme ?? tensor.type;
-		const sum = (schemes[scheme] ??= { tensors: 0, bytes: 0 });
+		const sum = schemes[scheme] ?? { tensors: 0, bytes: 0 };
+		schemes[scheme] = sum;
 		sum.tensors++;
 		sum.bytes += tensor.bytes;
 	}

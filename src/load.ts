@@ -1,5 +1,4 @@
 import { createEngine, type Engine } from "./engine/engine.ts";
-import { Graph } from "./engine/graph.ts";
 import { instantiateKernels } from "./engine/kernels.ts";
 import type { CacheType } from "./engine/layouts.ts";
 import { BANK_BYTES, Memory } from "./engine/memory.ts";
@@ -12,9 +11,7 @@ import { findArchitecture } from "./models/architectures.ts";
 import { readConfig } from "./models/config.ts";
 import type { Runtime, Target } from "./runtime/runtime.ts";
 import { openSource, type Source } from "./sources/open.ts";
-import { type ChatTemplate, createChatTemplate } from "./text/chat-template.ts";
 import { createTokenizerFrom } from "./text/open.ts";
-import type { Tokenizer } from "./text/tokenizer.ts";
 import {
 	assignBanks,
 	collectWeights,
@@ -158,8 +155,6 @@ async function loadCheckpoint(
 	);
 	await fillWeights(planned, memories, kernels, { signal, onBytes: report });
 
-	const graph = new Graph(options.cache);
-	const logits = architecture.forward(graph, weights, config);
 	const contextTokens = Math.min(
 		options.contextTokens ?? config.contextTokens,
 		config.contextTokens,
@@ -167,8 +162,8 @@ async function loadCheckpoint(
 	const engine = await createEngine({
 		module,
 		memories,
-		graph,
-		logits,
+		record: (graph) => architecture.forward(graph, weights, config),
+		cache: options.cache,
 		limits: {
 			rows: Math.min(
 				options.chunkTokens ?? DEFAULT_CHUNK_TOKENS,
@@ -185,7 +180,8 @@ async function loadCheckpoint(
 	for (const { matrix } of planned)
 		schemes[matrix.scheme] = (schemes[matrix.scheme] ?? 0) + 1;
 	const tokenizer =
-		checkpoint.tokenizer && createTokenizerFrom(checkpoint.tokenizer);
+		checkpoint.tokenizer &&
+		createTokenizerFrom(checkpoint.tokenizer, { where: checkpoint.name });
 	options.onProgress?.({
 		status: "ready",
 		file: checkpoint.name,

@@ -1,7 +1,6 @@
 import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { createEngine, type Engine } from "../src/engine/engine.ts";
-import { Graph } from "../src/engine/graph.ts";
 import { compileKernels, instantiateKernels } from "../src/engine/kernels.ts";
 import { Memory } from "../src/engine/memory.ts";
 import type { Checkpoint } from "../src/formats/checkpoint.ts";
@@ -49,8 +48,6 @@ async function nano(banks: number, threads = 1, rows = 128): Promise<Engine> {
 	const memories = Array.from({ length: banks }, () => new Memory(threads > 1));
 	const kernels = memories.map((m) => instantiateKernels(module, m.memory));
 	await fillWeights(planned, memories, kernels, {});
-	const graph = new Graph();
-	const logits = architecture.forward(graph, weights, config);
 	const limits = {
 		rows,
 		outputs: 16,
@@ -60,8 +57,7 @@ async function nano(banks: number, threads = 1, rows = 128): Promise<Engine> {
 	return createEngine({
 		module,
 		memories,
-		graph,
-		logits,
+		record: (graph) => architecture.forward(graph, weights, config),
 		limits,
 		threads,
 		spawn,

@@ -1,5 +1,16 @@
-import type { Cache, Graph, Operand, Rope, Table, Tensor } from "./graph.ts";
-import { type CacheType, PAGE_POSITIONS, pageBytes } from "./layouts.ts";
+import {
+	Graph,
+	type Operand,
+	type Rope,
+	type Table,
+	type Tensor,
+} from "./graph.ts";
+import {
+	ATTENTION_SEGMENT,
+	type CacheType,
+	PAGE_POSITIONS,
+	pageBytes,
+} from "./layouts.ts";
 import type { Memory } from "./memory.ts";
 import { PAGE_UNIT_BYTES, PagePool, Sequence } from "./pages.ts";
 import {
@@ -28,9 +39,10 @@ export interface EngineOptions {
 	readonly module: WebAssembly.Module;
 	/** Banks, with the weights in place. */
 	readonly memories: readonly Memory[];
-	/** The recorded forward pass, and what it returns: f32[outputs, V]. */
-	readonly graph: Graph;
-	readonly logits: Tensor;
+	/** Records the forward pass; returns the logits, f32[outputs, V]. Called once per program. */
+	readonly record: (graph: Graph) => Tensor;
+	/** How keys and values are kept. @default "f32" */
+	readonly cache?: CacheType | undefined;
 	readonly limits: Limits;
 	/** Parts that share each step; more than 1 needs shared memories and `spawn`. */
 	readonly threads: number;
@@ -48,7 +60,8 @@ export interface Feed {
 /** A model in memory: takes tokens, returns logits. Knows nothing of text, formats or model families. */
 export interface Engine {
 	readonly limits: Limits;
-	readonly program: Program;
+	/** For any step, and where there is one for steps of few rows. */
+	readonly programs: readonly Program[];
 	readonly parts: number;
 	createSequence(): Sequence;
 	/**
@@ -69,28 +82,38 @@ type BankTables = Readonly<
 	readonly frequencies: ReadonlyMap<Rope, number>;
 };
 
+/** Steps of at most this many rows run the program in which parts share the keys of a row. */
+const FEW_ROWS = 4;
+
 export async function createEngine(options: EngineOptions): Promise<Engine> {
-	const { memories, graph, limits, threads, spawn } = options;
-	const caches = [...graph.caches.values()];
-	const { offsets, pools } = layOutCaches(caches, graph.cacheType, memories);
+	const { memories, limits, threads, spawn } = options;
+	const cacheType = options.cache ?? "f32";
+	const segments = Math.ceil(limits.contextTokens / ATTENTION_SEGMENT);
+	// A context of one segment has no keys to share.
+	const few = segments > 1 && threads > 1;
+	const recordings = [0, ...(few ? [segments] : [])].map((segments) => {
+		const graph = new Graph(cacheType, segments);
+		return { graph, logits: options.record(graph) };
+	});
+	const { graph: first, logits } = recordings[0]!;
+	const { offsets, pools } = layOutCaches(first, memories);
 	const pagesPerSequence = Math.ceil(limits.contextTokens / PAGE_POSITIONS);
-	const ropes = graph.ropes();
+	const ropes = first.ropes();
 	const tables = memories.map((memory) =>
 		allocateTables(memory, limits, pagesPerSequence, pools, ropes),
 	);
-
-	const { program, addresses } = schedule(graph, [options.logits], {
+	const places = {
 		parts: threads,
 		banks: memories.length,
-		capacity: limits,
-		allocate: (bank, bytes, what) => memories[bank]!.allocate(bytes, what),
+		allocate: (bank: number, bytes: number, what: string) =>
+			memories[bank]!.allocate(bytes, what),
 		pages: { pages: pagesPerSequence, page_bytes: PAGE_UNIT_BYTES },
 		resolve(
 			operand: Exclude<Operand, { rowBytes: number } | string | number>,
-			bank,
+			bank: number,
 		) {
 			if ("address" in operand) return operand.address;
-			if ("kvHeads" in operand) return offsets.get(operand)!;
+			if ("kvHeads" in operand) return offsets.get(operand.index)!;
 			const bankTables = tables[bank]!;
 			if (operand.table === "pages")
 				return bankTables.pages.get(operand.window)!;
@@ -98,23 +121,31 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 				return bankTables.frequencies.get(operand.rope)!;
 			return bankTables[operand.table];
 		},
-	});
-
+	};
+	const scheduled = recordings.map(({ graph, logits }, i) =>
+		schedule(graph, [logits], {
+			...places,
+			capacity: {
+				rows: i === 0 ? limits.rows : FEW_ROWS,
+				outputs: limits.outputs,
+			},
+		}),
+	);
 	const machine = {
 		module: options.module,
 		memories: memories.map((m) => m.memory),
-		programs: [program],
+		programs: scheduled.map((s) => s.program),
 	};
 	const pool: Pool =
 		threads > 1 && spawn
 			? await createThreadPool(machine, threads, spawn)
 			: createSinglePool(machine);
-	const vocabulary = options.logits.shape[1] as number;
-	const logitsMemory = memories[options.logits.buffer.bank]!;
+	const vocabulary = logits.shape[1] as number;
+	const logitsMemory = memories[logits.buffer.bank]!;
 
 	return {
 		limits,
-		program,
+		programs: machine.programs,
 		parts: pool.parts,
 		createSequence: () => new Sequence(pools, limits.contextTokens),
 		async step(feeds) {
@@ -148,13 +179,13 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 						memory.f32(address, rope.d / 2).set(rope.frequencies(tokens));
 			}
 			const outputs = rows.output.length;
-			await pool.step(0, { rows: rows.token.length, outputs });
+			const program = few && rows.token.length <= FEW_ROWS ? 1 : 0;
+			await pool.step(program, { rows: rows.token.length, outputs });
 			for (const { sequence, tokens } of feeds)
 				sequence.length += tokens.length;
+			const at = scheduled[program]!.addresses[0]!;
 			return Array.from({ length: outputs }, (_, o) =>
-				logitsMemory
-					.f32(addresses[0]! + 4 * o * vocabulary, vocabulary)
-					.slice(),
+				logitsMemory.f32(at + 4 * o * vocabulary, vocabulary).slice(),
 			);
 		},
 		stop: () => pool.stop(),
@@ -181,17 +212,18 @@ function tabulate(
 }
 
 /** Groups layers by window, and gives each layer its offset in the group's pages of its bank. */
-function layOutCaches(
-	caches: readonly Cache[],
-	type: CacheType,
-	memories: readonly Memory[],
-) {
-	const offsets = new Map<Cache, number>();
+function layOutCaches(graph: Graph, memories: readonly Memory[]) {
+	const caches = [...graph.caches.values()];
+	const offsets = new Map<number, number>();
 	const pools = [...new Set(caches.map((c) => c.window))].map((window) => {
 		const bankBytes = new Array<number>(memories.length).fill(0);
 		for (const cache of caches.filter((c) => c.window === window)) {
-			offsets.set(cache, bankBytes[cache.bank]!);
-			bankBytes[cache.bank]! += pageBytes(type, cache.kvHeads, cache.d);
+			offsets.set(cache.index, bankBytes[cache.bank]!);
+			bankBytes[cache.bank]! += pageBytes(
+				graph.cacheType,
+				cache.kvHeads,
+				cache.d,
+			);
 		}
 		return new PagePool({ window, bankBytes }, memories);
 	});

@@ -2,6 +2,7 @@ import { UnsupportedError } from "../errors.ts";
 import type { Args, KernelName } from "./kernels.ts";
 import {
 	ATTENTION_MAX_HEAD,
+	ATTENTION_PARTIAL_TILE,
 	ATTENTION_TILE,
 	activations,
 	type CacheType,
@@ -73,6 +74,7 @@ export interface AttentionOptions {
 
 /** Keys and values of one layer: its place in the pages of its group. */
 export interface Cache {
+	readonly index: number;
 	readonly bank: number;
 	readonly kvHeads: number;
 	readonly d: number;
@@ -127,12 +129,18 @@ export class Graph {
 	readonly calls: RecordedCall[] = [];
 	readonly caches = new Map<number, Cache>();
 	readonly cacheType: CacheType;
+	readonly #segments: number;
 	#copies = new Map<Buffer, Map<number, Buffer>>();
 	#quantized = new Map<Buffer, Map<string, Buffer>>();
 	#cosSin = new Map<Rope, Map<number, Buffer>>();
 
-	constructor(cacheType: CacheType = "f32") {
+	/**
+	 * @param segments for a program that only runs steps of few rows: into how many segments the context is cut, so that
+	 * several parts can share the keys of one row. The results have the same bits either way.
+	 */
+	constructor(cacheType: CacheType = "f32", segments = 0) {
 		this.cacheType = cacheType;
+		this.#segments = segments;
 	}
 
 	/** The rotary settings in use. */
@@ -244,7 +252,7 @@ export class Graph {
 			);
 		const { bank } = k.buffer;
 		const window = options.window ?? 0;
-		const cache: Cache = { bank, kvHeads, d, window };
+		const cache: Cache = { index: options.cache, bank, kvHeads, d, window };
 		this.caches.set(options.cache, cache);
 		const pages = {
 			kv: cache,
@@ -267,21 +275,57 @@ export class Graph {
 			perRow(k, kvHeads),
 		);
 		const y = tensor([T, heads * d], bank);
+		const seen = {
+			...pages,
+			q: this.#into(q.buffer, bank),
+			last: { table: "last" },
+			rows: "rows",
+			heads,
+			scale: options.scale ?? 1 / Math.sqrt(d),
+			window,
+			scratch: "scratch",
+		} as const;
+		const tiles = (rows: number, times: number): Units => ({
+			register: "rows",
+			per: rows,
+			times: kvHeads * times,
+		});
+		if (this.#segments === 0) {
+			this.#record(
+				`attention_${this.cacheType}`,
+				y.buffer,
+				{ ...seen, y: y.buffer },
+				tiles(ATTENTION_TILE, 1),
+			);
+			return y;
+		}
+		const segments = this.#segments;
+		const partial: Buffer = {
+			bank,
+			register: "rows",
+			rowBytes: heads * segments * partialBytes(d),
+		};
 		this.#record(
-			`attention_${this.cacheType}`,
+			`attention_partial_${this.cacheType}`,
+			partial,
+			{ ...seen, partial, segments },
+			tiles(ATTENTION_PARTIAL_TILE, segments),
+		);
+		this.#record(
+			"attention_merge_f32",
 			y.buffer,
 			{
-				...pages,
 				y: y.buffer,
-				q: this.#into(q.buffer, bank),
+				partial,
+				position: { table: "position" },
 				last: { table: "last" },
-				rows: "rows",
 				heads,
-				scale: options.scale ?? 1 / Math.sqrt(d),
+				d,
 				window,
+				segments,
 				scratch: "scratch",
 			},
-			{ register: "rows", per: ATTENTION_TILE, times: kvHeads },
+			perRow(y, heads),
 		);
 		return y;
 	}
@@ -414,6 +458,9 @@ export class Graph {
 		});
 	}
 }
+
+/** Bytes of one row's, head's and segment's share of a softmax: maximum, sum, two unused and the weighted values. */
+const partialBytes = (d: number): number => 4 * (4 + Math.ceil(d / 8) * 8);
 
 /** Elements per row: the product of all dimensions but the first. */
 const elements = (shape: readonly Dim[]): number =>

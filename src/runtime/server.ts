@@ -5,6 +5,7 @@ import { bindRuntime } from "../bind.ts";
 import * as relaxed from "../embedded/relaxed.js";
 import * as simd from "../embedded/simd.js";
 import { compileKernels } from "../engine/kernels.ts";
+import type { Model as LoadedModel } from "../model.ts";
 import { fromBase64 } from "./base64.ts";
 import { embeddedModel } from "./embedded.ts";
 import { openPath } from "./files.ts";
@@ -26,5 +27,8 @@ const runtime: Runtime = {
 };
 
 export * from "../index.ts";
-export const { Model } = bindRuntime(runtime);
-export type Model = InstanceType<typeof Model>;
+
+const bound = bindRuntime(runtime);
+export const Model = bound.Model;
+export type Model = LoadedModel;
+export const loadTokenizer = bound.loadTokenizer;
