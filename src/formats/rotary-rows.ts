@@ -34,10 +34,10 @@ export function halfSplitRows(
 			let at = offset;
 			while (at < end) {
 				if (at % headBytes === 0 && at < wholeEnd) {
-					const heads = target.subarray(at - offset, wholeEnd - offset);
-					await stored.read(at, wholeEnd - at, heads);
-					for (let head = 0; head < heads.length; head += headBytes)
-						separate(heads.subarray(head, head + headBytes), rowBytes);
+					const whole = target.subarray(at - offset, wholeEnd - offset);
+					await stored.read(at, wholeEnd - at, whole);
+					for (let head = 0; head < whole.length; head += headBytes)
+						separate(whole.subarray(head, head + headBytes), rowBytes);
 					at = wholeEnd;
 				} else {
 					const stop = Math.min(end, at - (at % halfBytes) + halfBytes);
@@ -53,7 +53,7 @@ export function halfSplitRows(
 	/** Bytes from `at` on, all within one half of one head. */
 	async function readPart(at: number, target: Uint8Array): Promise<void> {
 		const head = at - (at % headBytes);
-		const half = (at - head) / halfBytes >= 1 ? 1 : 0;
+		const half = at - head < halfBytes ? 0 : 1;
 		const start = at - head - half * halfBytes;
 		const first = Math.floor(start / rowBytes);
 		const last = Math.floor((start + target.length - 1) / rowBytes);
