@@ -24,7 +24,7 @@ export interface OpenOptions {
 	/**
 	 * The file with the weights, relative to the repository: a checkpoint of any format, the index of a sharded one, or
 	 * the first part of a split GGUF. The other files are looked for in the same folder.
-	 * @default model.safetensors, pytorch_model.bin, the index of either, or else the only GGUF model
+	 * @default model.safetensors or its index, else pytorch_model.bin or its index, else the only GGUF model
 	 */
 	readonly file?: string;
 }
