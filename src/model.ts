@@ -26,6 +26,7 @@ import { createDetokenizer } from "./text/detokenizer.ts";
 import {
 	createPartSplitter,
 	type Part,
+	type PartSplitterOptions,
 	type ToolCallPart,
 } from "./text/parts.ts";
 import { createStopMatcher } from "./text/stop.ts";
@@ -172,7 +173,12 @@ export class Model {
 		});
 		const sampler = createSampler(resolved);
 		const stopping = createStopping(resolved);
-		const speaker = this.#speaker(prompt, resolved.stop, promptTokenIds, emit);
+		const how = {
+			plain: !Array.isArray(prompt),
+			promptIds: promptTokenIds,
+			python: (options.pythonTools ?? []).length > 0,
+		};
+		const speaker = this.#speaker(how, resolved.stop, emit);
 
 		const { sequence, reusedTokens } = this.#take(engine, ids);
 		try {
@@ -226,9 +232,8 @@ export class Model {
 
 	/** Turns tokens into parts and collects them. `push` says whether a stop string has ended the text. */
 	#speaker(
-		prompt: Prompt,
+		how: PartSplitterOptions,
 		stop: readonly string[],
-		promptIds: readonly number[],
 		emit: (part: Part) => void,
 	) {
 		let text = "";
@@ -245,11 +250,7 @@ export class Model {
 		const { tokenizer } = this.#loaded;
 		if (!tokenizer)
 			return { push: () => false, end: () => ({ text, reasoning, toolCalls }) };
-		const isChat = Array.isArray(prompt);
-		const splitter = createPartSplitter(
-			tokenizer,
-			isChat ? { promptIds } : { plain: true },
-		);
+		const splitter = createPartSplitter(tokenizer, how);
 		const detokenizer = createDetokenizer(tokenizer, {
 			skipSpecialTokens: true,
 			keep: splitter.markerIds,

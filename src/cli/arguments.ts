@@ -156,6 +156,6 @@ export function helpFor(
 
 /** Two columns, indented. */
 export function table(rows: readonly (readonly [string, string])[]): string[] {
-	const width = Math.max(...rows.map(([left]) => left.length));
+	const width = Math.max(0, ...rows.map(([left]) => left.length));
 	return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`);
 }

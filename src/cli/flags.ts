@@ -145,7 +145,10 @@ export const flags = {
 		value: "N",
 		about: "never repeat a run of N tokens",
 	},
-	all: { kind: "flag", about: "every position, not only the last" },
+	all: {
+		kind: "flag",
+		about: "every position (logits), every tensor (inspect)",
+	},
 	"no-special": { kind: "flag", about: "add no special tokens" },
 	"prompt-tokens": {
 		kind: "integer",

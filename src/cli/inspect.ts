@@ -1,0 +1,76 @@
+import process from "node:process";
+import { type Inspection, Model } from "../runtime/server.ts";
+import { command, table, UsageError } from "./arguments.ts";
+import { formatBytes } from "./progress.ts";
+
+export const inspect = command({
+	about: "What is in a checkpoint, without loading it.",
+	operands: "[SOURCE]",
+	flags: ["model", "all", "json"],
+	async run(flags, operands) {
+		if (operands.length + (flags.model === undefined ? 0 : 1) > 1)
+			throw new UsageError("found several checkpoints, expected one");
+		const inspection = await Model.inspect(flags.model ?? operands[0]);
+		process.stdout.write(
+			flags.json
+				? `${JSON.stringify(inspection, plainNumber)}\n`
+				: describe(inspection, flags.all ?? false),
+		);
+		return 0;
+	},
+});
+
+/** GGUF metadata holds 64-bit integers, which JSON writes as numbers too. */
+function plainNumber(_key: string, value: unknown): unknown {
+	return typeof value === "bigint" ? Number(value) : value;
+}
+
+function describe(inspection: Inspection, all: boolean): string {
+	const { memory, tensors } = inspection;
+	const facts: [string, string][] = [
+		["checkpoint", `${inspection.name} (${inspection.container})`],
+		["architecture", inspection.architecture ?? "unknown"],
+		[
+			"parameters",
+			`${(inspection.parameters / 1e6).toFixed(2)} million in ${tensors.length} tensors`,
+		],
+		["stored", formatBytes(inspection.bytes)],
+	];
+	if (memory) {
+		const { weightBytes, cacheBytesPerToken, contextTokens } = memory;
+		const full = weightBytes + cacheBytesPerToken * contextTokens;
+		facts.push(
+			["weights in memory", formatBytes(weightBytes)],
+			[
+				"keys and values",
+				`${formatBytes(Math.round(cacheBytesPerToken))} per token`,
+			],
+			[
+				"memory in all",
+				`${formatBytes(Math.round(full))} at the full context of ${contextTokens} tokens`,
+			],
+		);
+	}
+	if (inspection.unsupported)
+		facts.push(["cannot run", inspection.unsupported]);
+
+	const schemes = Object.entries(inspection.schemes)
+		.sort(([, a], [, b]) => b.bytes - a.bytes)
+		.map(([name, { tensors, bytes }]): [string, string] => [
+			name,
+			`${formatBytes(bytes).padStart(8)} in ${tensors} tensors`,
+		]);
+	const listed = tensors.map(
+		({ name, shape, scheme, type, bytes, layout }): [string, string] => [
+			name,
+			`${`[${shape.join(", ")}]`.padEnd(16)} ${formatBytes(bytes).padStart(8)}  ${scheme ?? `${type} (unknown)`} → ${layout ?? "no kernel"}`,
+		],
+	);
+	return [
+		...table(facts),
+		"",
+		...table(schemes),
+		...(all ? ["", ...table(listed)] : []),
+		"",
+	].join("\n");
+}
