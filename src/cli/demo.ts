@@ -27,12 +27,12 @@ const scenes: readonly Scene[] = [
 	{
 		title: "A story goes on",
 		prompt: "Once upon a time, there was a brave little fox named Lily.",
-		options: { maxNewTokens: 120 },
+		options: { maxNewTokens: 250 },
 	},
 	{
 		title: "A chat",
 		prompt: [{ role: "user", content: "Who are you?" }],
-		options: { thinking: false, maxNewTokens: 80 },
+		options: { thinking: false, maxNewTokens: 100 },
 	},
 	{
 		title: "Thinking before answering",
@@ -42,7 +42,7 @@ const scenes: readonly Scene[] = [
 	{
 		title: "Calling a tool",
 		prompt: [{ role: "user", content: "What is the weather in Oslo?" }],
-		options: { thinking: false, tools: [weather], maxNewTokens: 80 },
+		options: { thinking: false, tools: [weather], maxNewTokens: 100 },
 	},
 ];
 
@@ -59,12 +59,10 @@ export const demo = command({
 				const asked =
 					typeof prompt === "string" ? prompt : prompt.at(-1)?.content;
 				process.stdout.write(`\n── ${title} ──\n> ${asked}\n`);
-				const generation = model.generate(prompt, {
-					...options,
-					doSample: false,
-				});
-				await writeParts(generation);
-				await generation;
+				await writeParts(
+					model.generate(prompt, { ...options, doSample: false }),
+					{ reasoning: process.stdout },
+				);
 			}
 			return 0;
 		});

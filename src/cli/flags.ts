@@ -166,7 +166,7 @@ export const flags = {
 		about: "runs to measure (default: 3)",
 	},
 	json: { kind: "flag", about: "print JSON" },
-	quiet: { kind: "flag", about: "show no progress" },
+	quiet: { kind: "flag", about: "show no progress bar" },
 	help: { kind: "flag", about: "show this" },
 } as const satisfies Record<string, Flag>;
 

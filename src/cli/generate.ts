@@ -60,7 +60,7 @@ export const generate = command({
 
 		return withModel(flags, async (model) => {
 			const generation = model.generate(input, options);
-			if (!flags.json) await writeParts(generation, { quiet: flags.quiet });
+			if (!flags.json) await writeParts(generation);
 			const result = await generation;
 			if (flags.json)
 				process.stdout.write(`${JSON.stringify(record(model, result))}\n`);

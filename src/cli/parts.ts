@@ -5,16 +5,15 @@ const DIM = "\x1b[2m";
 const PLAIN = "\x1b[0m";
 
 /**
- * Prints parts as they come: the text, and tool calls as a line of JSON each, on stdout; the reasoning on stderr,
- * so that a pipe gets the answer alone.
+ * Prints parts as they come: the text, and tool calls as a line of JSON each, on stdout; the reasoning on stderr unless
+ * told otherwise, so that a pipe gets the answer alone.
  */
 export async function writeParts(
 	parts: AsyncIterable<Part>,
-	{ quiet = false }: { quiet?: boolean | undefined } = {},
+	{ reasoning = process.stderr }: { reasoning?: NodeJS.WriteStream } = {},
 ): Promise<void> {
 	const think = (text: string) => {
-		if (!quiet)
-			process.stderr.write(process.stderr.isTTY ? DIM + text + PLAIN : text);
+		reasoning.write(reasoning.isTTY ? DIM + text + PLAIN : text);
 	};
 	let inLine = false;
 	let isThinking = false;
