@@ -34,7 +34,7 @@ function metadata(shape: Shape, name: string): [string, Uint8Array][] {
 		Buffer.concat([u32(7), Uint8Array.of(value ? 1 : 0)]);
 	// Plain letters, so that every program that reads the file can make a tokenizer of it.
 	const tokens = Array.from({ length: shape.vocab_size }, (_, i) =>
-		i < 94 ? String.fromCharCode(33 + i) : `t${i}`,
+		i < 94 ? String.fromCharCode(33 + i) : i === 94 ? "!!" : `t${i}`,
 	);
 	return [
 		["general.architecture", string(a)],

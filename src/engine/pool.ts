@@ -66,9 +66,12 @@ export async function createThreadPool(
 	parts: number,
 	spawn: () => Thread,
 ): Promise<Pool> {
-	const counters = Math.max(...machine.programs.map(callCount));
+	const instructions = Math.max(
+		...machine.programs.map((program) => program.instructions.length),
+	);
+	const calls = Math.max(...machine.programs.map(callCount));
 	const control = new Int32Array(
-		new SharedArrayBuffer(4 * (CONTROL.counters + counters)),
+		new SharedArrayBuffer(4 * (CONTROL.counters + instructions + calls)),
 	);
 	let waiting:
 		| { resolve: () => void; reject: (error: Error) => void }
@@ -114,7 +117,7 @@ export async function createThreadPool(
 					);
 				else if (message.type === "done" || ++ready === parts) settle();
 			});
-			thread.post({ ...machine, part, parts, control });
+			thread.post({ ...machine, part, parts, control, instructions });
 		}
 		await started;
 	} catch (error) {

@@ -15,7 +15,11 @@ interface BoundCall {
 }
 
 /** A program bound to one part and one kind of step: no lookups and no allocation are left for the run itself. */
-export type BoundProgram = readonly (readonly BoundCall[])[];
+export type BoundProgram = readonly {
+	readonly calls: readonly BoundCall[];
+	/** Units of all calls together. */
+	readonly total: number;
+}[];
 
 export function bind(
 	program: Program,
@@ -24,13 +28,14 @@ export function bind(
 	step: Step,
 ): BoundProgram {
 	const scratch = program.scratch.map((at) => at + part * program.scratchBytes);
-	return program.instructions.map(({ calls }) =>
-		calls.map((call) => ({
+	return program.instructions.map((instruction) => {
+		const calls = instruction.calls.map((call) => ({
 			run: bindCall(call, banks, { ...step, scratch: scratch[call.bank]! }),
 			units: unitsOf(call.units, step),
 			grain: call.grain,
-		})),
-	);
+		}));
+		return { calls, total: calls.reduce((sum, call) => sum + call.units, 0) };
+	});
 }
 
 /** Bound programs kept: decode repeats one kind of step, prefill another. */
@@ -83,12 +88,17 @@ function bindCall(
 }
 
 /**
- * How parts share the work. `take` hands out the next range of a call (its start, or -1 when nothing is left) and
- * `barrier` returns once all parts have reached it. What a range computes never depends on who computes it.
+ * How parts share the work. A part waits for work, not for other parts: an instruction is over when all of its units are
+ * done, so a part that lost its core while it had nothing to do holds up nobody, and catches up when it is back.
+ * What a range computes never depends on who computes it.
  */
 export interface Sharing {
+	/** The start of the next range of a call, or -1 when nothing is left. */
 	take(call: number, size: number, units: number): number;
-	barrier(): void;
+	/** Says that `units` units of an instruction are done, of `total`. */
+	finish(instruction: number, units: number, total: number): void;
+	/** Returns once all `total` units of an instruction are done. */
+	wait(instruction: number, total: number): void;
 }
 
 /** Ranges per part and call: enough that a part which loses its core for a while does not hold up the others. */
@@ -100,8 +110,8 @@ export function run(
 	parts: number,
 	sharing: Sharing | undefined,
 ): void {
-	let index = 0;
-	for (const calls of program) {
+	let call = 0;
+	for (const [instruction, { calls, total }] of program.entries()) {
 		for (const { run, units, grain } of calls) {
 			if (sharing === undefined) {
 				if (units > 0) run(0, units);
@@ -110,13 +120,15 @@ export function run(
 			const size =
 				Math.ceil(units / (parts * RANGES_PER_PART * grain)) * grain || grain;
 			for (;;) {
-				const lo = sharing.take(index, size, units);
+				const lo = sharing.take(call, size, units);
 				if (lo < 0) break;
-				run(lo, Math.min(lo + size, units));
+				const hi = Math.min(lo + size, units);
+				run(lo, hi);
+				sharing.finish(instruction, hi - lo, total);
 			}
-			index++;
+			call++;
 		}
-		sharing?.barrier();
+		sharing?.wait(instruction, total);
 	}
 }
 

@@ -7,16 +7,13 @@ export const CONTROL = {
 	program: 1,
 	rows: 2,
 	outputs: 3,
-	arrived: 4,
-	/** Number of barriers passed. */
-	phase: 5,
-	/** Parts that sleep in a barrier instead of spinning. */
-	sleepers: 6,
-	/** Not 0 once a part has failed or the host wants the step abandoned: parts leave at their next barrier. */
-	failed: 7,
+	/** Parts that sleep until an instruction is over, instead of spinning. */
+	sleepers: 4,
+	/** Not 0 once a part has failed: the others leave when they next wait. */
+	failed: 5,
 	/** Parts that are through with the running step. */
-	finished: 8,
-	/** First of the range counters, one per call. */
+	finished: 6,
+	/** First of the counters that a step starts with at 0: units done per instruction, then ranges handed out per call. */
 	counters: 16,
 } as const;
 
@@ -26,72 +23,80 @@ export const LEAVE = -1;
 /** A core is kept busy waiting for at most this long: waking a sleeping thread costs about 50 µs. */
 const SPIN_MILLISECONDS = 0.3;
 const CHECKS_PER_CLOCK_READING = 64;
-/** Thrown out of a barrier when another part has failed: the part that knows why reports it. */
+/** A sleeper looks this often whether another part has failed. */
+const LONGEST_SLEEP_MILLISECONDS = 100;
+/** Thrown out of a wait when another part has failed: the part that knows why reports it. */
 export class Abandoned extends Error {}
 
 const pause: (() => void) | undefined = (
 	Atomics as typeof Atomics & { pause?: () => void }
 ).pause;
 
-/**
- * Waits until control[index] differs from `value`: spins first, then sleeps until notified. Returns the new value.
- * While asleep it is counted in control[sleepers], so that whoever changes the value knows whether to notify.
- */
-export function waitForChange(
-	control: Int32Array,
-	index: number,
-	value: number,
-	sleepers?: number,
-): number {
+/** Spins for a while, as long as `isOver` says no; returns its last answer. */
+function spin(isOver: () => boolean): boolean {
 	const start = performance.now();
 	for (let checks = 1; ; checks++) {
-		const now = Atomics.load(control, index);
-		if (now !== value) return now;
+		if (isOver()) return true;
 		pause?.();
 		if (
 			checks % CHECKS_PER_CLOCK_READING === 0 &&
 			performance.now() - start > SPIN_MILLISECONDS
 		)
-			break;
-	}
-	if (sleepers !== undefined) Atomics.add(control, sleepers, 1);
-	for (;;) {
-		Atomics.wait(control, index, value);
-		const now = Atomics.load(control, index);
-		if (now === value) continue;
-		if (sleepers !== undefined) Atomics.sub(control, sleepers, 1);
-		return now;
+			return false;
 	}
 }
 
-/** Sharing between `parts` threads through the control block. */
-export function shareThrough(control: Int32Array, parts: number): Sharing {
-	const { counters, arrived, phase, sleepers, failed } = CONTROL;
+/** Waits for the host to start a step other than `before`: spins first, then sleeps. Returns its number. */
+export function waitForStep(control: Int32Array, before: number): number {
+	const now = () => Atomics.load(control, CONTROL.step);
+	if (!spin(() => now() !== before))
+		while (now() === before) Atomics.wait(control, CONTROL.step, before);
+	return now();
+}
+
+/** Sharing between threads through the control block, for programs of at most `instructions` instructions. */
+export function shareThrough(
+	control: Int32Array,
+	instructions: number,
+): Sharing {
+	const done = CONTROL.counters;
+	const taken = CONTROL.counters + instructions;
+	const { sleepers, failed } = CONTROL;
+	const check = () => {
+		if (Atomics.load(control, failed) !== 0) throw new Abandoned();
+	};
 	return {
 		take(call, size, units) {
-			if (Atomics.load(control, counters + call) >= units) return -1;
-			const lo = Atomics.add(control, counters + call, size);
+			if (Atomics.load(control, taken + call) >= units) return -1;
+			const lo = Atomics.add(control, taken + call, size);
 			return lo < units ? lo : -1;
 		},
-		barrier() {
-			// Read before looking at `failed`: whoever fails sets `failed` first and changes the phase after.
-			const before = Atomics.load(control, phase);
-			if (Atomics.load(control, failed) !== 0) throw new Abandoned();
-			if (Atomics.add(control, arrived, 1) === parts - 1) {
-				Atomics.store(control, arrived, 0);
-				Atomics.add(control, phase, 1);
-				if (Atomics.load(control, sleepers) > 0) Atomics.notify(control, phase);
-			} else {
-				waitForChange(control, phase, before, sleepers);
+		finish(instruction, units, total) {
+			const at = done + instruction;
+			const isLast = Atomics.add(control, at, units) + units === total;
+			if (isLast && Atomics.load(control, sleepers) > 0)
+				Atomics.notify(control, at);
+		},
+		wait(instruction, total) {
+			const at = done + instruction;
+			const isOver = () => Atomics.load(control, at) === total;
+			if (isOver()) return;
+			if (!spin(() => isOver() || Atomics.load(control, failed) !== 0)) {
+				// Counted before looking again: whoever finishes either sees the sleeper or is seen.
+				Atomics.add(control, sleepers, 1);
+				for (;;) {
+					const now = Atomics.load(control, at);
+					if (now === total || Atomics.load(control, failed) !== 0) break;
+					Atomics.wait(control, at, now, LONGEST_SLEEP_MILLISECONDS);
+				}
+				Atomics.sub(control, sleepers, 1);
 			}
-			if (Atomics.load(control, failed) !== 0) throw new Abandoned();
+			check();
 		},
 	};
 }
 
-/** Makes every part leave the running step at its next barrier, or at once where it waits in one. */
+/** Makes every part leave the running step the next time it waits. */
 export function abandon(control: Int32Array): void {
 	Atomics.store(control, CONTROL.failed, 1);
-	Atomics.add(control, CONTROL.phase, 1);
-	Atomics.notify(control, CONTROL.phase);
 }

@@ -7,7 +7,7 @@ import {
 	CONTROL,
 	LEAVE,
 	shareThrough,
-	waitForChange,
+	waitForStep,
 } from "./sharing.ts";
 
 /** What the host posts to a part. */
@@ -18,6 +18,8 @@ export interface ToPart {
 	readonly memories: readonly WebAssembly.Memory[];
 	readonly programs: readonly Program[];
 	readonly control: Int32Array;
+	/** Instructions of the longest program. */
+	readonly instructions: number;
 }
 
 /** What a part posts to the host. */
@@ -39,14 +41,14 @@ export function servePart(
 		memory,
 		kernels: instantiateKernels(start.module, memory),
 	}));
-	const sharing = shareThrough(control, parts);
+	const sharing = shareThrough(control, start.instructions);
 	const programs = start.programs.map((program) =>
 		rememberBound((step) => bind(program, banks, part, step)),
 	);
 	let step = Atomics.load(control, CONTROL.step);
 	post({ type: "ready" });
 	for (;;) {
-		step = waitForChange(control, CONTROL.step, step);
+		step = waitForStep(control, step);
 		if (step === LEAVE) return;
 		try {
 			const { program, rows, outputs } = CONTROL;
