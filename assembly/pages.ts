@@ -1,29 +1,35 @@
 // Key/value pages. A page holds 64 consecutive positions of one sequence for one layer, head after head:
 //
 //   page     [head 0][head 1] … [head kv_heads − 1]
-//   head     [K: 8 panels of 8 positions][V: ⌈d/8⌉ panels of 8 channels][i8 only: f32 scales, K 64, V 64]
-//   K panel  d rows of 8: row j holds channel j of positions 8p … 8p + 7
-//   V panel  64 rows of 8: row s holds channels 8p … 8p + 7 of position s; channels past d are 0
+//   head     [K: 4 panels of 16 positions][V: ⌈d/16⌉ panels of 16 channels][i8 only: f32 scales, K 64, V 64]
+//   K panel  d rows of 16: row j holds channel j of positions 16p … 16p + 15
+//   V panel  64 rows of 16: row s holds channels 16p … 16p + 15 of position s; channels past d are 0
 //
-// Both products of attention, scores = q · Kᵀ over channels and y = p · V over positions, then read one panel from its
-// first byte to its last, 8 results at a time in two vectors, and neither needs a horizontal sum.
+// Both products of attention, scores = q · Kᵀ over channels and y = p · V over positions, then walk down a panel with
+// their results in registers and need no horizontal sum, and one query reads a head from its first byte to its last.
 // Elements are f32, f16 or i8 (value = element · scale of its position), in the same order.
 
 /** Positions of a page. */
 export const PAGE: i32 = 64;
 /** Columns of a panel. */
-export const PANEL: i32 = 8;
+export const PANEL: i32 = 16;
 
 /** Channels rounded up to whole panels. */
 // @ts-ignore: decorator
 @inline export function padded(d: i32): i32 {
-  return (d + 7) & ~7;
+  return (d + 15) & ~15;
+}
+
+/** Elements of one head in a page. */
+// @ts-ignore: decorator
+@inline export function headElements(d: i32): i32 {
+  return PAGE * (d + padded(d));
 }
 
 /** Bytes of one head in a page of elements W. */
 // @ts-ignore: decorator
 @inline export function headBytes<W>(d: i32): usize {
-  const elements = <usize>(PAGE * (d + padded(d))) * sizeof<W>();
+  const elements = <usize>headElements(d) * sizeof<W>();
   return sizeof<W>() == 1 ? elements + 8 * PAGE : elements;
 }
 
@@ -35,13 +41,13 @@ export const PANEL: i32 = 8;
 
 /** Stores one position's key and value, d f32 each, as position `slot` of a head. */
 export function writeHead<W>(head: usize, slot: usize, k: usize, v: usize, d: i32): void {
-  const panel = <usize>PANEL * sizeof<W>();
-  const keys = head + (slot >> 3) * panel * <usize>d + (slot & 7) * sizeof<W>();
-  const values = head + <usize>(PAGE * d) * sizeof<W>() + slot * panel;
+  const row = <usize>PANEL * sizeof<W>();
+  const keys = head + (slot >> 4) * row * <usize>d + (slot & 15) * sizeof<W>();
+  const values = head + <usize>(PAGE * d) * sizeof<W>() + slot * row;
   let kScale: f32 = 1;
   let vScale: f32 = 1;
   if (sizeof<W>() == 1) {
-    const scales = head + <usize>(PAGE * (d + padded(d))) + (slot << 2);
+    const scales = head + <usize>headElements(d) + (slot << 2);
     kScale = largest(k, d);
     vScale = largest(v, d);
     store<f32>(scales, kScale / 127);
@@ -50,10 +56,10 @@ export function writeHead<W>(head: usize, slot: usize, k: usize, v: usize, d: i3
     vScale = vScale == 0 ? 0 : 127 / vScale;
   }
   for (let j: usize = 0; j < <usize>d; j++) {
-    put<W>(keys + j * panel, load<f32>(k + (j << 2)), kScale);
-    put<W>(values + (j >> 3) * (panel << 6) + (j & 7) * sizeof<W>(), load<f32>(v + (j << 2)), vScale);
+    put<W>(keys + j * row, load<f32>(k + (j << 2)), kScale);
+    put<W>(values + (j >> 4) * (row << 6) + (j & 15) * sizeof<W>(), load<f32>(v + (j << 2)), vScale);
   }
-  for (let j = <usize>d; j < <usize>padded(d); j++) put<W>(values + (j >> 3) * (panel << 6) + (j & 7) * sizeof<W>(), 0, 0);
+  for (let j = <usize>d; j < <usize>padded(d); j++) put<W>(values + (j >> 4) * (row << 6) + (j & 15) * sizeof<W>(), 0, 0);
 }
 
 // @ts-ignore: decorator
@@ -82,33 +88,3 @@ function half(x: f32): u16 {
   a += 0xc8000fff + ((a >> 13) & 1);
   return <u16>(sign | (a >> 13));
 }
-
-/** Four f16 as f32, exact. */
-// @ts-ignore: decorator
-@inline function halves(at: usize, low: v128, rebias: v128): v128 {
-  const h = v128.load_ext<u16>(at);
-  const sign = i32x4.shl(v128.andnot(h, low), 16);
-  return v128.or(f32x4.mul(i32x4.shl(v128.and(h, low), 13), rebias), sign);
-}
-
-/** Writes `count` elements as f32, a multiple of 8 of them. The scales of i8 are left to the caller. */
-export function unpack<W>(to: usize, from: usize, count: i32): void {
-  const end = from + <usize>count * sizeof<W>();
-  if (sizeof<W>() == 2) {
-    const low = v128.load(HALF);
-    const rebias = v128.load(HALF, 16);
-    for (; from < end; from += 16, to += 32) {
-      v128.store(to, halves(from, low, rebias));
-      v128.store(to, halves(from + 8, low, rebias), 16);
-    }
-  } else {
-    for (; from < end; from += 8, to += 32) {
-      const x = v128.load_ext<i8>(from);
-      v128.store(to, f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(x)));
-      v128.store(to, f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(x)), 16);
-    }
-  }
-}
-
-// 0x7fff, and 2^112: what the exponent of an f16 lacks when its bits are read as an f32's
-const HALF: usize = memory.data<u32>([0x7fff, 0x7fff, 0x7fff, 0x7fff, 0x77800000, 0x77800000, 0x77800000, 0x77800000], 16);

@@ -63,3 +63,39 @@ const EXP: usize = memory.data<f32>(
   const scale = i32x4.add(i32x4.shl(shifted, 23), v128.load(EXP, 192));
   return v128.or(v128.and(f32x4.mul(p, scale), visible), v128.and(x, isNaN));
 }
+
+const EXP2: usize = memory.data<f32>(
+  [
+    -126, -126, -126, -126,
+    12582912, 12582912, 12582912, 12582912, // 1.5 · 2^23, as above
+    1.53533620e-4, 1.53533620e-4, 1.53533620e-4, 1.53533620e-4, // minimax polynomial of (2^r − 1) / r
+    1.33988739e-3, 1.33988739e-3, 1.33988739e-3, 1.33988739e-3,
+    9.61843692e-3, 9.61843692e-3, 9.61843692e-3, 9.61843692e-3,
+    5.55033237e-2, 5.55033237e-2, 5.55033237e-2, 5.55033237e-2,
+    2.40226477e-1, 2.40226477e-1, 2.40226477e-1, 2.40226477e-1,
+    6.93147182e-1, 6.93147182e-1, 6.93147182e-1, 6.93147182e-1,
+    1, 1, 1, 1,
+  ],
+  16,
+);
+
+/**
+ * 2^x per lane for x < 127.5, with a relative error below 1.1e-7 and 2^0 exactly 1: x = n + r with |r| ≤ ½. 0 below −126
+ * (no denormals), NaN of NaN.
+ */
+// @ts-ignore: decorator
+@inline export function exp2(x: v128): v128 {
+  const low = v128.load(EXP2);
+  const magic = v128.load(EXP2, 16);
+  const one = v128.load(EXP2, 128);
+  const clamped = f32x4.pmax(x, low);
+  const shifted = f32x4.add(clamped, magic);
+  const r = f32x4.sub(clamped, f32x4.sub(shifted, magic));
+  let p = madd(v128.load(EXP2, 32), r, v128.load(EXP2, 48));
+  p = madd(p, r, v128.load(EXP2, 64));
+  p = madd(p, r, v128.load(EXP2, 80));
+  p = madd(p, r, v128.load(EXP2, 96));
+  p = madd(p, r, v128.load(EXP2, 112));
+  p = madd(p, r, one);
+  return v128.andnot(f32x4.mul(p, i32x4.add(i32x4.shl(shifted, 23), one)), f32x4.lt(x, low));
+}

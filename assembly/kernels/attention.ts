@@ -1,6 +1,6 @@
 import { F32, I32, KV, Scratch } from "../types";
-import { addPage, closeInto, closeQuery, closeSegment, finish, merge, openPass, openQuery, openSegment, pageAt, QUERIES } from "../attend";
-import { headBytes, padded, PAGE, pageOf, unpack, writeHead } from "../pages";
+import { addHead, closeInto, closeQuery, closeSegment, finish, inBinary, merge, openPass, openQuery, openSegment, pageAt, QUERIES } from "../attend";
+import { headBytes, PAGE, padded, pageOf, writeHead } from "../pages";
 
 // y[t, h] = Σ_s softmax_s(q[t, h] · k[s, h / group] · scale) · v[s, h / group], group = heads / kv_heads.
 //
@@ -38,8 +38,8 @@ export function attention_i8(y: F32, q: F32, kv: KV, table: I32, sequence: I32, 
 }
 
 /**
- * The first half of attention for few rows: partial[t, h, s] = [m, l, 0, 0, acc: dp f32] of segment s, dp = d rounded up
- * to 8, over pages of f32. Segments that row t does not see are left as they are. Units are tiles of 4 rows × kv heads ×
+ * The first half of attention for few rows: partial[t, h, s] = [m · log2 e, l, 0, 0, acc: dp f32] of segment s, dp = d
+ * rounded up to 16, over pages of f32. Segments that row t does not see are left as they are. Units are tiles of 4 rows × kv heads ×
  * segments, so that one row of a long context is work for many parts.
  */
 export function attention_partial_f32(partial: F32, q: F32, kv: KV, table: I32, sequence: I32, position: I32, last: I32, rows: i32, heads: i32, kv_heads: i32, d: i32, pages: i32, page_bytes: i32, scale: f32, window: i32, segments: i32, scratch: Scratch, lo: i32, hi: i32): void {
@@ -80,7 +80,6 @@ export function attention_merge_f32(y: F32, partial: F32, position: I32, last: I
 export function attention_full_f32(y: F32, q: F32, k: F32, v: F32, rows: i32, heads: i32, kv_heads: i32, d: i32, scale: f32, scratch: Scratch, lo: i32, hi: i32): void {
   const group = heads / kv_heads;
   const page = pageAt(scratch, d);
-  const values = page + <usize>(PAGE * d) * 4;
   for (let u = lo; u < hi; u++) {
     const head = u % kv_heads;
     const end = min((u / kv_heads + 1) * FULL_TILE, rows);
@@ -88,14 +87,14 @@ export function attention_full_f32(y: F32, q: F32, k: F32, v: F32, rows: i32, he
     for (let t = (u / kv_heads) * FULL_TILE; t < end; t += step) {
       const queries = min(step, end - t) * group;
       openPass(scratch, queries, d);
-      for (let i = 0; i < queries; i++) openQuery(scratch, i, q + rowOf(t, head, group, i, heads, d), d, 0, rows);
+      for (let i = 0; i < queries; i++) openQuery<f32>(scratch, i, q + rowOf(t, head, group, i, heads, d), d, 0, rows);
       openSegment(scratch, queries, d);
       for (let s = 0; s < rows; s += PAGE) {
         for (let slot = 0; slot < min(PAGE, rows - s); slot++) {
           const from = <usize>((s + slot) * kv_heads + head) * <usize>d << 2;
           writeHead<f32>(page, slot, k + from, v + from, d);
         }
-        addPage(scratch, queries, s, page, values, 0, d, scale);
+        addHead<f32>(scratch, queries, s, page, d, inBinary(scale));
       }
       for (let i = 0; i < queries; i++) {
         const to = y + rowOf(t, head, group, i, heads, d);
@@ -154,14 +153,14 @@ function attention<W>(y: usize, partial: usize, q: usize, kv: usize, table: usiz
         openPass(scratch, queries, d);
         for (let i = 0; i < queries; i++) {
           const row = t + i / group;
-          openQuery(scratch, i, q + rowOf(t, head, group, i, heads, d), d, firstOf(position, row, window), endOf(last, row));
+          openQuery<W>(scratch, i, q + rowOf(t, head, group, i, heads, d), d, firstOf(position, row, window), endOf(last, row));
         }
       }
       for (let from = first & ~(SEGMENT - 1); from < end; from += SEGMENT) {
         openSegment(scratch, queries, d);
         const to = min(end, from + SEGMENT);
         for (let at = max(first, from) & ~(PAGE - 1); at < to; at += PAGE) {
-          addHead<W>(scratch, queries, at, pageOf(kv, table, owner, at, pages, page_bytes) + <usize>head * headBytes<W>(d), d, scale);
+          addHead<W>(scratch, queries, at, pageOf(kv, table, owner, at, pages, page_bytes) + <usize>head * headBytes<W>(d), d, inBinary(scale));
         }
         for (let i = 0; i < queries; i++) {
           const row = t + i / group;
@@ -178,18 +177,4 @@ function attention<W>(y: usize, partial: usize, q: usize, kv: usize, table: usiz
       t += count;
     }
   }
-}
-
-/** addPage for one head of a page of elements W. */
-// @ts-ignore: decorator
-@inline function addHead<W>(scratch: usize, queries: i32, position: i32, head: usize, d: i32, scale: f32): void {
-  const elements = PAGE * (d + padded(d));
-  let keys = head;
-  let scales: usize = 0;
-  if (sizeof<W>() != 4) {
-    keys = pageAt(scratch, d);
-    unpack<W>(keys, head, elements);
-    if (sizeof<W>() == 1) scales = head + <usize>elements;
-  }
-  addPage(scratch, queries, position, keys, keys + <usize>(PAGE * d) * 4, scales, d, scale);
 }

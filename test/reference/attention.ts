@@ -37,7 +37,6 @@ type Partial =
 	| "attention_partial_f16"
 	| "attention_partial_i8";
 type PagedArgs = Parameters<Entry<Paged>["run"]>[0];
-type PartialArgs = Parameters<Entry<Partial>["run"]>[0];
 
 /** What head h of row t finds at positions [from, to), as far as it sees them. */
 function attendRow(
@@ -104,7 +103,7 @@ function partial(type: CacheType): Entry<Partial> {
 	return {
 		run(args, lo, hi, memory) {
 			const { rows, heads, kv_heads, d, segments } = args;
-			const record = Math.ceil(d / 8) * 8 + 4;
+			const record = Math.ceil(d / 16) * 16 + 4;
 			const group = heads / kv_heads;
 			for (let u = lo; u < hi; u++) {
 				const segment = u % segments;
@@ -120,7 +119,7 @@ function partial(type: CacheType): Entry<Partial> {
 						const at = ((t * heads + h) * segments + segment) * record;
 						const out = memory.f32(args.partial + 4 * at);
 						out.fill(0, 0, record);
-						out.set([found.m, found.l, 0, 0, ...found.acc]);
+						out.set([found.m * Math.LOG2E, found.l, 0, 0, ...found.acc]);
 					}
 				}
 			}
@@ -134,7 +133,7 @@ function partial(type: CacheType): Entry<Partial> {
 				name,
 				(o) => {
 					const segments = Math.ceil(scene.pages / 8);
-					const record = Math.ceil(scene.d / 8) * 8 + 4;
+					const record = Math.ceil(scene.d / 16) * 16 + 4;
 					const records = scene.rows.length * scene.heads * segments;
 					return {
 						partial: o.inPlace("f32", o.gaussians(records * record)),
@@ -299,7 +298,7 @@ export const attention_partial_i8: Entry<"attention_partial_i8"> =
 export const attention_merge_f32: Entry<"attention_merge_f32"> = {
 	run(args, lo, hi, memory) {
 		const { y, heads, d, window, segments } = args;
-		const record = Math.ceil(d / 8) * 8 + 4;
+		const record = Math.ceil(d / 16) * 16 + 4;
 		for (let u = lo; u < hi; u++) {
 			const t = Math.floor(u / heads);
 			const position = memory.i32(args.position)[t]!;
@@ -309,7 +308,7 @@ export const attention_merge_f32: Entry<"attention_merge_f32"> = {
 				.filter((s) => s * 512 < end && (s + 1) * 512 > first)
 				.map((s) => memory.f32(args.partial + 4 * (u * segments + s) * record));
 			const m = Math.max(...seen.map((part) => part[0]!));
-			const weights = seen.map((part) => Math.exp(part[0]! - m));
+			const weights = seen.map((part) => 2 ** (part[0]! - m));
 			const l = seen.reduce((sum, part, i) => sum + part[1]! * weights[i]!, 0);
 			const out = memory.f32(y + 4 * u * d);
 			for (let j = 0; j < d; j++) {
@@ -336,7 +335,7 @@ function mergeOperands(
 	d: number,
 ) {
 	const [heads, segments] = [2, 4];
-	const record = Math.ceil(d / 8) * 8 + 4;
+	const record = Math.ceil(d / 16) * 16 + 4;
 	const partials = Array.from(
 		{ length: last.length * heads * segments },
 		() => [

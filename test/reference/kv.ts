@@ -8,9 +8,9 @@ const { fround } = Math;
 
 /** Index of a head's element (channel j of position `slot`) among all its elements; keys first, then values. */
 const keyIndex = (slot: number, j: number, d: number) =>
-	(Math.floor(slot / 8) * d + j) * 8 + (slot % 8);
+	(Math.floor(slot / 16) * d + j) * 16 + (slot % 16);
 const valueIndex = (slot: number, j: number, d: number) =>
-	64 * d + (Math.floor(j / 8) * 64 + slot) * 8 + (j % 8);
+	64 * d + (Math.floor(j / 16) * 64 + slot) * 16 + (j % 16);
 
 /** Where a page keeps a head. */
 interface Place {
@@ -89,7 +89,7 @@ export function writeVector(
 			scales ? roundToEven(fround(x * inverse)) : x,
 		);
 	}
-	for (let j = d; kind === "value" && j % 8 > 0; j++)
+	for (let j = d; kind === "value" && j % 16 > 0; j++)
 		set(memory, place, index(slot, j, d), 0);
 }
 
