@@ -1,5 +1,13 @@
 import { spawn } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import {
+	existsSync,
+	mkdtempSync,
+	readFileSync,
+	rmSync,
+	writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 
 const MAIN = "dist/cli/main.js";
@@ -108,6 +116,11 @@ describe.skipIf(!isBuilt)("nibble", () => {
 			2,
 			/^nibble: --kernels is "fast", expected simd or relaxed\n$/,
 		],
+		[
+			["generate", "--ids", "1", "--thinking"],
+			2,
+			/^nibble: a chat needs a text, found --ids\n$/,
+		],
 		[["logits"], 2, /^nibble: expected either --ids or --prompt\n$/],
 		[
 			["generate", "--prompt", "a", "--model", "no/such/model"],
@@ -193,6 +206,37 @@ describe.skipIf(!isBuilt)("nibble", () => {
 		expect(record.text).toBe("17 + 25 = 42.");
 		expect(record.reasoning).toContain("write 2, carry 1.");
 		expect(record.finishReason).toBe("stop");
+	});
+
+	test("tools make it a chat", async () => {
+		const weather = {
+			type: "function",
+			function: {
+				name: "get_weather",
+				description: "Get the weather of a city",
+				parameters: {
+					type: "object",
+					properties: { city: { type: "string" } },
+					required: ["city"],
+				},
+			},
+		};
+		const folder = mkdtempSync(join(tmpdir(), "nibble-"));
+		const file = join(folder, "tools.json");
+		writeFileSync(file, JSON.stringify([weather]));
+		try {
+			const record = await json([
+				...["generate", "--prompt", "What is the weather in Oslo?"],
+				...["--tools", file, "--no-thinking", "--greedy"],
+			]);
+			expect(record).toMatchObject({
+				text: "",
+				toolCalls: [{ name: "get_weather", arguments: { city: "Oslo" } }],
+				finishReason: "stop",
+			});
+		} finally {
+			rmSync(folder, { recursive: true });
+		}
 	});
 
 	test("sampling repeats itself with a seed and reports a drawn one", async () => {
@@ -321,6 +365,35 @@ describe.skipIf(!isBuilt)("nibble", () => {
 		expect(who).toMatch(/^I am Nano/);
 		expect(sum).toContain("42");
 		expect(rest).toEqual([]);
+	});
+
+	test("an interrupt stops the answer, and the chat goes on", async () => {
+		const child = spawn(process.execPath, [
+			...[MAIN, "chat", "--no-thinking", "--greedy", "--threads", "1"],
+			...["--ignore-eos", "--max-new-tokens", "900"],
+		]);
+		let out = "";
+		let said = () => {};
+		child.stdout.setEncoding("utf8").on("data", (text) => {
+			out += text;
+			said();
+		});
+		const hears = (text: string) =>
+			new Promise<void>((resolve) => {
+				said = () => out.includes(text) && resolve();
+			});
+		child.stdin.write("Who are you?\n");
+		await hears("I am");
+		child.kill("SIGINT");
+		await hears("\n");
+		const stopped = out.length;
+		child.stdin.write("/reset\nWho are you?\n");
+		await hears("Nano, a tiny language model.");
+		child.kill("SIGINT");
+		child.stdin.end();
+		const code = await new Promise((resolve) => child.on("close", resolve));
+		expect(code).toBe(0);
+		expect(stopped).toBeLessThan(200);
 	});
 
 	test("demo shows a story, a chat, a thought and a tool call", async () => {

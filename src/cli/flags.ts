@@ -52,7 +52,8 @@ export const flags = {
 	},
 	chat: {
 		kind: "flag",
-		about: "make the prompt a user's message in the model's chat template",
+		about:
+			"make the prompt a user's message in the model's chat template; implied by the four below",
 	},
 	system: {
 		kind: "text",

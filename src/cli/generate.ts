@@ -40,21 +40,27 @@ export const generate = command({
 			throw new UsageError(
 				"found several prompts, expected one of --prompt, --ids and TEXT",
 			);
-		if (flags.chat && flags.ids)
-			throw new UsageError("--chat needs a text, found --ids");
+		const thinking = thinkingOf(flags);
+		const isChat =
+			flags.chat ||
+			thinking !== undefined ||
+			flags.system !== undefined ||
+			flags.tools !== undefined;
+		if (isChat && flags.ids)
+			throw new UsageError("a chat needs a text, found --ids");
 		const start = starts[0] ?? (await readStdin());
 		if (start === undefined)
 			throw new UsageError("expected --prompt, --ids, TEXT or a text on stdin");
 		const tools = await readTools(flags.tools);
 		const options = {
 			...generateOptions(flags),
-			thinking: thinkingOf(flags),
+			thinking,
 			tools,
 		};
 		const input =
 			typeof start !== "string"
 				? { ids: [...start] }
-				: flags.chat
+				: isChat
 					? messagesOf(flags.system, start)
 					: start;
 
