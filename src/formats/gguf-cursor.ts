@@ -32,7 +32,8 @@ export interface Cursor {
 
 export function cursor(bytes: Uint8Array, size: number, file: string): Cursor {
 	const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-	const decoder = new TextDecoder();
+	// U+FEFF is a token of some vocabularies; without ignoreBOM it would be read as an empty one.
+	const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 	let at = 0;
 
 	function skip(count: number, what: string): number {
