@@ -1,6 +1,6 @@
 import { CheckpointError } from "../errors.ts";
 import { fallbackToken } from "./byte-level.ts";
-import { type MergeRules, mergeSymbols } from "./merge.ts";
+import { type MergeRules, mergeSymbols, remembering } from "./merge.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
 /** Turns a word (what the pre-tokenizer left in one piece) into token ids. */
@@ -43,7 +43,7 @@ const utf8 = new TextEncoder();
 export function bpe(options: BpeOptions): WordModel {
 	const { vocabulary, spell, ignoreMerges, byteFallback, fuseUnknown, where } =
 		options;
-	const rules = mergeTable(options.merges, vocabulary, where);
+	const rules = mergeRules(options.merges, vocabulary, where);
 	const unknown =
 		options.unknown === undefined ? undefined : vocabulary.id(options.unknown);
 	const byteIds = byteFallback ? fallbackIds(vocabulary) : undefined;
@@ -118,65 +118,77 @@ export function fallbackSymbols(
 }
 
 /**
- * The merges as an open-addressing hash table (left, right) → rule in flat arrays: half a million merges take some
- * 15 MB and a few hundred milliseconds, a small part of what a Map with string keys takes. Rule = rank = position in
- * the list.
+ * Merge rules by what they make. A rule is its place in the list, which is its rank too. Two symbols merge if their
+ * concatenation is a token and some rule makes it from a left part of that length. Going by the result leaves nothing
+ * to look up for the parts of half a million merges beforehand, and lists are written in the order of results, so
+ * that the result is nearly always that of the rule before, or the next token.
  */
-function mergeTable(
+function mergeRules(
 	merges: BpeOptions["merges"],
 	vocabulary: Vocabulary,
 	where: string,
 ): MergeRules {
+	const { tokens, size } = vocabulary;
 	const list = Array.isArray(merges) ? merges : Array.from(merges);
 	const count = list.length;
-	const left = new Int32Array(count).fill(-1);
-	const right = new Int32Array(count);
 	const merged = new Int32Array(count);
-	const bits = Math.max(4, 33 - Math.clz32(count));
-	const mask = 2 ** bits - 1;
-	const slots = new Int32Array(mask + 1).fill(-1);
-
-	/** The slot of a pair, or the free slot where it would go. */
-	const slotOf = (l: number, r: number): number => {
-		let slot = (Math.imul(l, 0x9e3779b1) ^ Math.imul(r, 0x85ebca6b)) >>> 0;
-		slot = (slot ^ (slot >>> 15)) & mask;
-		for (;;) {
-			const rule = slots[slot] as number;
-			if (rule < 0 || (left[rule] === l && right[rule] === r)) return slot;
-			slot = (slot + 1) & mask;
-		}
-	};
+	const leftLength = new Int32Array(count);
+	/** Rules by the token they make: the last one of each token, and for each rule the one before it, else -1. */
+	const last = new Int32Array(size).fill(-1);
+	const before = new Int32Array(count);
 
 	let strays = 0;
+	let recent = 0;
 	for (let rule = 0; rule < count; rule++) {
-		const [a, b] = splitMerge(list[rule], rule, where);
-		const l = vocabulary.id(a);
-		const r = vocabulary.id(b);
-		const m = vocabulary.id(a + b);
-		if (l === undefined || r === undefined || m === undefined) {
+		const [left, right] = splitMerge(list[rule], rule, where);
+		const made = joins(tokens[recent], left, right)
+			? recent
+			: joins(tokens[recent + 1], left, right)
+				? recent + 1
+				: vocabulary.id(left + right);
+		if (made === undefined || made >= size) {
 			if (++strays > count * STRAY_MERGES) {
-				const missing = l === undefined ? a : r === undefined ? b : a + b;
 				throw new CheckpointError(
-					`${where}: merge ${rule} joins ${JSON.stringify(a)} and ${JSON.stringify(b)}, but ${JSON.stringify(missing)} is not in the vocabulary; ${strays} such merges, so merges and vocabulary do not belong together`,
+					`${where}: merge ${rule} makes ${JSON.stringify(left + right)}, which is not in the vocabulary, and neither are the results of ${strays - 1} merges before it; merges and vocabulary do not belong together`,
 				);
 			}
 			continue;
 		}
-		left[rule] = l;
-		right[rule] = r;
-		merged[rule] = m;
-	}
-	// Of a pair listed twice the later rank counts, as in the reference implementation.
-	for (let rule = 0; rule < count; rule++) {
-		const l = left[rule] as number;
-		if (l >= 0) slots[slotOf(l, right[rule] as number)] = rule;
+		recent = made;
+		merged[rule] = made;
+		leftLength[rule] = left.length;
+		before[rule] = last[made] as number;
+		last[made] = rule;
 	}
 
+	const find = (left: number, right: number): number => {
+		const start = tokens[left] as string;
+		const made = vocabulary.id(start + tokens[right]);
+		// Of a pair listed twice the later rank counts, as in the reference implementation.
+		let rule = made === undefined ? -1 : (last[made] ?? -1);
+		while (rule >= 0 && leftLength[rule] !== start.length) {
+			rule = before[rule] as number;
+		}
+		return rule;
+	};
 	return {
-		find: (l, r) => slots[slotOf(l, r)] as number,
+		find: remembering(find),
 		rank: (rule) => rule,
 		merged: (rule) => merged[rule] as number,
 	};
+}
+
+function joins(
+	token: string | undefined,
+	left: string,
+	right: string,
+): boolean {
+	return (
+		token !== undefined &&
+		token.length === left.length + right.length &&
+		token.startsWith(left) &&
+		token.endsWith(right)
+	);
 }
 
 function splitMerge(

@@ -76,6 +76,27 @@ export function mergeSymbols(symbols: Int32Array, rules: MergeRules): number {
 	return count;
 }
 
+/** Slots of 12 bytes. Common text repeats a few thousand pairs. */
+const REMEMBERED_PAIRS = 2 ** 16;
+
+/** `find`, remembering what it found for the pairs that occur most. Symbols must be below 2²⁶. */
+export function remembering(
+	find: (left: number, right: number) => number,
+): (left: number, right: number) => number {
+	const keys = new Float64Array(REMEMBERED_PAIRS).fill(-1);
+	const found = new Int32Array(REMEMBERED_PAIRS);
+	return (left, right) => {
+		const key = left * 2 ** 26 + right;
+		const mixed = Math.imul(left, 0x9e3779b1) ^ Math.imul(right, 0x85ebca6b);
+		const slot = (mixed ^ (mixed >>> 15)) & (REMEMBERED_PAIRS - 1);
+		if (keys[slot] !== key) {
+			found[slot] = find(left, right);
+			keys[slot] = key;
+		}
+		return found[slot] as number;
+	};
+}
+
 function push(heap: number[], key: number): void {
 	let child = heap.length;
 	heap.push(key);

@@ -1,5 +1,5 @@
 import { fallbackIds, fallbackSymbols, type WordModel } from "./bpe.ts";
-import { type MergeRules, mergeSymbols } from "./merge.ts";
+import { type MergeRules, mergeSymbols, remembering } from "./merge.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
 export interface SpmOptions {
@@ -11,9 +11,6 @@ export interface SpmOptions {
 	/** Token for a character that has neither a piece nor byte tokens; without one it is dropped. */
 	readonly unknown: number | undefined;
 }
-
-/** Pairs seen are remembered, up to this many: common text repeats a few thousand of them. */
-const REMEMBERED_PAIRS = 2 ** 17;
 
 /**
  * SentencePiece's BPE without a merge table: neighbouring symbols merge if their concatenation is a piece, best score
@@ -50,35 +47,34 @@ export function spm(options: SpmOptions): WordModel {
 	};
 
 	function scoreRules({ scores }: SpmOptions): MergeRules {
-		// Equal scores must have equal ranks: position then decides, not the id.
-		const distinct = Array.from(new Set(Array.from(scores))).sort(
-			(a, b) => b - a,
-		);
-		const rankOfScore = new Map(distinct.map((score, rank) => [score, rank]));
-		const ranks = Int32Array.from(
-			scores,
-			(score) => rankOfScore.get(score) as number,
-		);
+		const ranks = ranksOf(scores);
 		const spelling = (symbol: number) =>
 			symbol < size
 				? (tokens[symbol] as string)
 				: String.fromCodePoint(symbol - size);
-		const remembered = new Map<number, number>();
 		return {
-			find(left, right) {
-				// Symbols are below 2²⁴ + 2²¹, so the key stays below 2⁵⁰.
-				const key = left * 2 ** 25 + right;
-				let rule = remembered.get(key);
-				if (rule === undefined) {
-					const id = vocabulary.id(spelling(left) + spelling(right));
-					rule = id !== undefined && isPiece(id) ? id : -1;
-					if (remembered.size >= REMEMBERED_PAIRS) remembered.clear();
-					remembered.set(key, rule);
-				}
-				return rule;
-			},
+			find: remembering((left, right) => {
+				const id = vocabulary.id(spelling(left) + spelling(right));
+				return id !== undefined && isPiece(id) ? id : -1;
+			}),
 			rank: (rule) => ranks[rule] as number,
 			merged: (rule) => rule,
 		};
 	}
+}
+
+/** 0 for the highest score. Equal scores have equal ranks, so that the position in the text decides, not the id. */
+function ranksOf(scores: ArrayLike<number>): Int32Array {
+	const sorted = Float64Array.from(scores).sort();
+	return Int32Array.from(scores, (score) => {
+		let low = 0;
+		let high = sorted.length;
+		// The number of scores that are not higher.
+		while (low < high) {
+			const middle = (low + high) >>> 1;
+			if ((sorted[middle] as number) <= score) low = middle + 1;
+			else high = middle;
+		}
+		return sorted.length - low;
+	});
 }
