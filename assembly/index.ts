@@ -23,6 +23,21 @@ export {
   pack_f32w_f32,
 } from "./kernels/floatw";
 export { layernorm_f32, rmsnorm_f32 } from "./kernels/norm";
+export {
+  embed_qb4w_bf16,
+  embed_qb4w_f16,
+  embed_qb4w_f32,
+  gemm_qb8_qb4w_bf16,
+  gemm_qb8_qb4w_f16,
+  gemm_qd8_qb4w_bf16,
+  gemm_qd8_qb4w_f32,
+  pack_qb4w_bf16_packed,
+  pack_qb4w_bf16_i8,
+  pack_qb4w_f16_packed,
+  pack_qb4w_f16_q4_0,
+  pack_qb4w_f32_packed,
+  pack_qb4w_f32_i8,
+} from "./kernels/qb4w";
 export { embed_qb8w, gemm_qb8_qb8w, pack_qb8w_q8_0 } from "./kernels/qb8w";
 export { quantize_f32_qb8, quantize_f32_qd8, quantize_f32_qs8 } from "./kernels/quantize";
 export { argmax_f32, logsoftmax_at_f32, softmax_f32 } from "./kernels/reduce";

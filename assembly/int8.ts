@@ -158,8 +158,8 @@ const MASKS: usize = memory.data<u32>(
 //   SCALED    f += scales[g, j] · d[t, g] · a      inputs with a scale per group
 //   BLOCKS    f += scales[g, j] · a                inputs with a scale per row
 //   INTEGERS  f += a, as i32                       both sides with a scale per row
-const SCALED: i32 = 0;
-const BLOCKS: i32 = 1;
+export const SCALED: i32 = 0;
+export const BLOCKS: i32 = 1;
 const INTEGERS: i32 = 2;
 
 /** f[t, 0 .. 16) += Σ_g scales[g, :] · d[t, g] · Σ x[t, g] · (codes[g, :] − zero) for `rows` rows of qb8, `rowBytes` apart. */

@@ -78,6 +78,13 @@ export const TILE_ROWS = 16;
 
 const tiled = (n: number) => Math.ceil(n / TILE_ROWS) * TILE_ROWS;
 
+/** 4-bit codes, a scale per block, and the sum of each row. */
+const nibbles =
+	(scaleBytes: number): LayoutInfo["bytes"] =>
+	(n, k, block) =>
+		tiled(n) * (k / 2 + (scaleBytes * k) / block + 4);
+
+/** By the form of the input and that of the weights, where the input is quantized: a matrix is kept the same for all its forms of input. */
 export const layouts = {
 	f32w: {
 		gemm: "gemm_f32_f32w",
@@ -97,11 +104,35 @@ export const layouts = {
 		activation: "f32",
 		bytes: (n, k) => 2 * tiled(n) * k,
 	},
-	qb8w: {
+	qb8_qb8w: {
 		gemm: "gemm_qb8_qb8w",
 		embed: "embed_qb8w",
 		activation: "qb8",
 		bytes: (n, k) => (34 * tiled(n) * k) / 32,
+	},
+	qb8_qb4w_f16: {
+		gemm: "gemm_qb8_qb4w_f16",
+		embed: "embed_qb4w_f16",
+		activation: "qb8",
+		bytes: nibbles(2),
+	},
+	qb8_qb4w_bf16: {
+		gemm: "gemm_qb8_qb4w_bf16",
+		embed: "embed_qb4w_bf16",
+		activation: "qb8",
+		bytes: nibbles(2),
+	},
+	qd8_qb4w_bf16: {
+		gemm: "gemm_qd8_qb4w_bf16",
+		embed: "embed_qb4w_bf16",
+		activation: "qd8",
+		bytes: nibbles(2),
+	},
+	qd8_qb4w_f32: {
+		gemm: "gemm_qd8_qb4w_f32",
+		embed: "embed_qb4w_f32",
+		activation: "qd8",
+		bytes: nibbles(4),
 	},
 } as const satisfies Record<string, LayoutInfo>;
 

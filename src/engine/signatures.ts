@@ -72,18 +72,18 @@ export const signatures = {
 	pack_f16w_f16: [["dst", "F16W"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** dst = the tiles of rows [lo, hi) of f32[n, k]; src holds those rows. Units are rows, in multiples of 16. */
 	pack_f32w_f32: [["dst", "F32W"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
-	/** dst = the tiles of rows [lo, hi) of a matrix [n, k] of codes + 8, eight to an i32 from its low end, with bf16 scales [n, k / block]; codes and scales hold those rows. Units are rows, in multiples of 16. */
-	pack_qb4w_bf16_int32: [["dst", "QB4W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** dst = the tiles of rows [lo, hi) of a matrix [n, k] of int8 codes −8 … 7 with bf16 scales [n, k / block]; codes and scales hold those rows. Units are rows, in multiples of 16. */
-	pack_qb4w_bf16_int8: [["dst", "QB4W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	pack_qb4w_bf16_i8: [["dst", "QB4W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** dst = the tiles of rows [lo, hi) of a matrix [n, k] of codes + 8, eight to an i32 from its low end, with bf16 scales [n, k / block]; codes and scales hold those rows. Units are rows, in multiples of 16. */
+	pack_qb4w_bf16_packed: [["dst", "QB4W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** The same with f16 scales. */
-	pack_qb4w_f16_int32: [["dst", "QB4W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	pack_qb4w_f16_packed: [["dst", "QB4W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** dst = the tiles of rows [lo, hi) of Q4_0[n, k]; src holds those rows. Units are rows, in multiples of 16. */
 	pack_qb4w_f16_q4_0: [["dst", "QB4W"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** The same with f32 scales. */
-	pack_qb4w_f32_int32: [["dst", "QB4W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	pack_qb4w_f32_i8: [["dst", "QB4W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** The same with f32 scales. */
-	pack_qb4w_f32_int8: [["dst", "QB4W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	pack_qb4w_f32_packed: [["dst", "QB4W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** dst = the tiles of rows [lo, hi) of Q8_0[n, k]; src holds those rows. Units are rows, in multiples of 16. */
 	pack_qb8w_q8_0: [["dst", "QB8W"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** Rows of x[rows, k] as qb8, k a multiple of 32: d = max |x| / 127 of the group, q = x / d rounded half away from zero; d is rounded to f16 after that, as llama.cpp's Q8_0 does. Units are rows. */

@@ -5,6 +5,7 @@ import type { Entry } from "./entry.ts";
 import * as floatw from "./floatw.ts";
 import { kv_write_f16, kv_write_f32, kv_write_i8 } from "./kv.ts";
 import * as norm from "./norm.ts";
+import * as qb4w from "./qb4w.ts";
 import * as qb8w from "./qb8w.ts";
 import {
 	quantize_f32_qb8,
@@ -24,6 +25,7 @@ export const reference: { readonly [K in KernelName]: Entry<K> } = {
 	kv_write_f32,
 	kv_write_i8,
 	...norm,
+	...qb4w,
 	...qb8w,
 	quantize_f32_qb8,
 	quantize_f32_qd8,

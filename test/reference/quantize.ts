@@ -18,8 +18,8 @@ export interface Form {
 	readonly rowBytes: (k: number) => number;
 	/** Whether a row has a zero point of its own. */
 	readonly hasZero: boolean;
-	/** The row at `address`. */
-	readonly read: (memory: View, address: number, k: number) => QuantizedRow;
+	/** Values of the row at `address`. */
+	readonly read: (memory: View, address: number, k: number) => Float64Array;
 	/** Writes a row, its sums included. */
 	readonly write: (memory: View, address: number, row: QuantizedRow) => void;
 }
@@ -36,15 +36,13 @@ export const qb8: Form = {
 	rowBytes: activations.qb8.rowBytes,
 	hasZero: false,
 	read: (memory, address, k) => {
-		const group = (c: number) => address + 40 * Math.floor(c / GROUP);
-		return {
-			codes: Array.from(
-				{ length: k },
-				(_, c) => memory.i8(group(c) + 4)[c % GROUP]!,
-			),
-			zero: 0,
-			scale: (c) => memory.f32(group(c) + 36)[0]!,
-		};
+		const values = new Float64Array(k);
+		for (let c = 0; c < k; c += GROUP, address += 40) {
+			const codes = memory.i8(address + 4);
+			const d = memory.f32(address + 36)[0]!;
+			for (let i = 0; i < GROUP; i++) values[c + i] = d * codes[i]!;
+		}
+		return values;
 	},
 	write: (memory, address, { codes, scale }) => {
 		for (let c = 0; c < codes.length; c += GROUP, address += 40) {
@@ -59,15 +57,13 @@ export const qd8: Form = {
 	hasZero: true,
 	read: (memory, address, k) => {
 		const scale = memory.f32(address)[0]!;
-		return {
-			codes: Array.from(
-				{ length: k },
-				(_, c) =>
-					memory.i8(address + 20 + 36 * Math.floor(c / GROUP))[c % GROUP]!,
-			),
-			zero: memory.i32(address + 4)[0]!,
-			scale: () => scale,
-		};
+		const zero = memory.i32(address + 4)[0]!;
+		const codes = memory.i8(address + 16);
+		const at = (c: number) => 36 * Math.floor(c / GROUP) + 4 + (c % GROUP);
+		return Float64Array.from(
+			{ length: k },
+			(_, c) => scale * (codes[at(c)]! - zero),
+		);
 	},
 	write: (memory, address, { codes, scale, zero }) => {
 		memory.f32(address).set([scale(0), 0, 0, 0]);

@@ -1,0 +1,340 @@
+// Weights of 4 bits in blocks of `block` columns (a multiple of 32) with a scale each: GGUF's Q4_0, torchao's and
+// compressed-tensors' symmetric int4.
+//
+//   tile of 16 rows:  sums R: f32, rows 0-15 | block 0 | block 1 | … | block k / block − 1
+//   block:            scales | group of 32 columns | group | …
+//   scales:           f16 or bf16, rows 0 4 1 5 2 6 3 7 8 12 9 13 10 14 11 15 (32 bytes), or f32, rows 0-15 (64 bytes)
+//   group:            rows 0-7 | rows 8-15                                                                256 bytes
+//   8 rows:           columns 0-3 and 16-19 | 4-7 and 20-23 | …; each: row 0: 4 bytes | row 1 | … | row 7
+//   byte:             code of column c in the low nibble, of column c + 16 in the high nibble
+//   code:             q + 8, q = −8 … 7
+//
+//   w[j, c] = scale · q                4 + 16 / block bits per weight, or 4 + 32 / block, and 32 per row
+//   R[j] = Σ_c w[j, c]
+//   x as f32:  y[t, j] = Σ over groups of scale · Σ_c x[t, c] · q[j, c]
+//   x as qb8:  y[t, j] = Σ over groups of scale · d · Σ_c x[t, c] · q[j, c]
+//   x as qd8:  y[t, j] = s · (Σ over groups of scale · Σ_c x[t, c] · q[j, c] − z · R[j])
+
+import { Bytes, F32, F32Or0, I32, QB4W, QD8, Scratch } from "../types";
+import {
+  BLOCKS, blockSum, codesBytes, dot, DOT16, dot16, DOT32, dot32, dotOfNibbles, even, GROUP, lowestNibbles, lowNibbles, odd, ones, PLAIN,
+  QB8_BYTES, QD8_BYTES, SCALED, scaledSum, SCALES_BYTES, storeWide, unpackScales,
+} from "../int8";
+import { gemmBlocks, gemmScaled } from "../matrix";
+import { half, halfAt, lower, ROWS, storeTransposed, upper } from "../tile";
+
+const ZERO: i32 = 8;
+const HEADER_BYTES: usize = 64;
+const GROUP_BYTES: usize = 256;
+
+// Scale types as type parameters: f32, u16 for f16, i16 for bf16.
+
+/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+export function gemm_qb8_qb4w_f16(y: F32, x: QD8, w: QB4W, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, block: i32, scratch: Scratch, lo: i32, hi: i32): void {
+  gemmScaled(y, x, w, tileBytes<u16>(k, block), bias, residual, rows, n, k, block, ZERO, dotOfNibbles(), scratch, lo, hi, multiplyScaledHalf, unpackHalf);
+}
+
+/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+export function gemm_qb8_qb4w_bf16(y: F32, x: QD8, w: QB4W, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, block: i32, scratch: Scratch, lo: i32, hi: i32): void {
+  gemmScaled(y, x, w, tileBytes<i16>(k, block), bias, residual, rows, n, k, block, ZERO, dotOfNibbles(), scratch, lo, hi, multiplyScaledBrain, unpackBrain);
+}
+
+/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+export function gemm_qd8_qb4w_bf16(y: F32, x: QD8, w: QB4W, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, block: i32, scratch: Scratch, lo: i32, hi: i32): void {
+  gemmBlocks(y, x, w, tileBytes<i16>(k, block), bias, residual, rows, n, k, block, ZERO, dotOfNibbles(), scratch, lo, hi, multiplyBlocksBrain, unpackBrain);
+}
+
+/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+export function gemm_qd8_qb4w_f32(y: F32, x: QD8, w: QB4W, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, block: i32, scratch: Scratch, lo: i32, hi: i32): void {
+  gemmBlocks(y, x, w, tileBytes<f32>(k, block), bias, residual, rows, n, k, block, ZERO, dotOfNibbles(), scratch, lo, hi, multiplyBlocksFloat, unpackFloat);
+}
+
+/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
+export function embed_qb4w_f16(y: F32, tokens: I32, w: QB4W, d: i32, block: i32, scale: f32, lo: i32, hi: i32): void {
+  embed<u16>(y, tokens, w, d, block, scale, lo, hi);
+}
+
+/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
+export function embed_qb4w_bf16(y: F32, tokens: I32, w: QB4W, d: i32, block: i32, scale: f32, lo: i32, hi: i32): void {
+  embed<i16>(y, tokens, w, d, block, scale, lo, hi);
+}
+
+/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
+export function embed_qb4w_f32(y: F32, tokens: I32, w: QB4W, d: i32, block: i32, scale: f32, lo: i32, hi: i32): void {
+  embed<f32>(y, tokens, w, d, block, scale, lo, hi);
+}
+
+/** dst = the tiles of rows [lo, hi) of Q4_0[n, k]; src holds those rows. Units are rows, in multiples of 16. */
+export function pack_qb4w_f16_q4_0(dst: QB4W, src: Bytes, n: i32, k: i32, lo: i32, hi: i32): void {
+  pack<u16>(NIBBLES, dst, src + 2, 18, src, 18, k, GROUP, lo, hi);
+}
+
+/**
+ * dst = the tiles of rows [lo, hi) of a matrix [n, k] of int8 codes −8 … 7 with bf16 scales [n, k / block]; codes and scales
+ * hold those rows. Units are rows, in multiples of 16.
+ */
+export function pack_qb4w_bf16_i8(dst: QB4W, codes: Bytes, scales: Bytes, n: i32, k: i32, block: i32, lo: i32, hi: i32): void {
+  pack<i16>(BYTES, dst, codes, 32, scales, 2, k, block, lo, hi);
+}
+
+/** The same with f32 scales. */
+export function pack_qb4w_f32_i8(dst: QB4W, codes: Bytes, scales: Bytes, n: i32, k: i32, block: i32, lo: i32, hi: i32): void {
+  pack<f32>(BYTES, dst, codes, 32, scales, 4, k, block, lo, hi);
+}
+
+/**
+ * dst = the tiles of rows [lo, hi) of a matrix [n, k] of codes + 8, eight to an i32 from its low end, with bf16 scales
+ * [n, k / block]; codes and scales hold those rows. Units are rows, in multiples of 16.
+ */
+export function pack_qb4w_bf16_packed(dst: QB4W, codes: Bytes, scales: Bytes, n: i32, k: i32, block: i32, lo: i32, hi: i32): void {
+  pack<i16>(PAIRS, dst, codes, 16, scales, 2, k, block, lo, hi);
+}
+
+/** The same with f16 scales. */
+export function pack_qb4w_f16_packed(dst: QB4W, codes: Bytes, scales: Bytes, n: i32, k: i32, block: i32, lo: i32, hi: i32): void {
+  pack<u16>(PAIRS, dst, codes, 16, scales, 2, k, block, lo, hi);
+}
+
+/** The same with f32 scales. */
+export function pack_qb4w_f32_packed(dst: QB4W, codes: Bytes, scales: Bytes, n: i32, k: i32, block: i32, lo: i32, hi: i32): void {
+  pack<f32>(PAIRS, dst, codes, 16, scales, 4, k, block, lo, hi);
+}
+
+// How files keep the 32 codes of a group.
+/** Columns c and c + 16 share a byte, as here. */
+const NIBBLES: i32 = 0;
+/** Columns 2c and 2c + 1 share a byte. */
+const PAIRS: i32 = 1;
+/** A byte per code, without offset. */
+const BYTES: i32 = 2;
+
+/** The codes of a group as they are kept here: a byte for columns c and c + 16. */
+// @ts-ignore: decorator
+@inline function nibbles(source: i32, at: usize): v128 {
+  if (source == NIBBLES) return v128.load(at);
+  if (source == BYTES) {
+    const eight = i8x16.splat(8);
+    return v128.or(i8x16.add(v128.load(at), eight), i8x16.shl(i8x16.add(v128.load(at, 16), eight), 4));
+  }
+  const pairs = v128.load(at);
+  const first = v128.and(pairs, lowNibbles());
+  const second = i8x16.shr_u(pairs, 4);
+  const low = v128.shuffle<i8>(first, second, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  const high = v128.shuffle<i8>(first, second, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  return v128.or(low, i8x16.shl(high, 4));
+}
+
+/** Packs rows whose groups of codes and blocks' scales lie `step` and `scaleStep` bytes apart. */
+// @ts-ignore: decorator
+@inline function pack<S>(source: i32, dst: usize, codes: usize, step: usize, scales: usize, scaleStep: usize, k: i32, block: i32, lo: i32, hi: i32): void {
+  const groups = k / GROUP;
+  const blocks = k / block;
+  const rowBytes = <usize>groups * step;
+  for (let j = lo; j < hi; j += ROWS) {
+    const rows = min(ROWS, hi - j);
+    const tile = dst + <usize>(j / ROWS) * tileBytes<S>(k, block);
+    if (rows < ROWS) memory.fill(tile, 0, tileBytes<S>(k, block));
+    for (let r = 0; r < rows; r++) {
+      let at = tile + HEADER_BYTES + (isFloat<S>() ? <usize>r << 2 : halfAt(r));
+      for (let b = 0; b < blocks; b++, scales += scaleStep, at += blockBytes<S>(block)) {
+        if (isFloat<S>()) store<f32>(at, load<f32>(scales));
+        else store<u16>(at, load<u16>(scales));
+      }
+    }
+    for (let r = 0; r < rows; r += 4) {
+      for (let $i = 0; $i < 4; $i++) let row$i = codes + <usize>(r + $i) * rowBytes;
+      for (let g = 0; g < groups; g++) {
+        for (let $i = 0; $i < 4; $i++) {
+          let nibbles$i = r + $i < rows ? nibbles(source, row$i) : i8x16.splat(0);
+          row$i += step;
+        }
+        storeTransposed(groupAt<S>(tile, g, block) + vectorAt(r), 32, nibbles0, nibbles1, nibbles2, nibbles3);
+      }
+    }
+    codes += <usize>ROWS * rowBytes;
+    storeSums<S>(tile, groups, block);
+  }
+}
+
+/** R of a tile: a product and a sum per block, in order. */
+// @ts-ignore: decorator
+@inline function storeSums<S>(tile: usize, groups: i32, block: i32): void {
+  const low = lowNibbles();
+  for (let v = 0; v < 4; v++) {
+    let sums = f32x4.splat(0);
+    for (let g = 0; g < groups; ) {
+      const scales = vectorOfScales<S>(groupAt<S>(tile, g, block) - scalesBytes<S>(), v);
+      let total = i32x4.splat(-ZERO * block);
+      for (let end = g + block / GROUP; g < end; g++) {
+        const at = groupAt<S>(tile, g, block) + vectorAt(4 * v);
+        let bytes = i8x16.splat(0);
+        for (let $s = 0; $s < 4; $s++) {
+          const w = v128.load(at, 32 * $s);
+          bytes = i8x16.add(bytes, i8x16.add(v128.and(w, low), v128.and(i16x8.shr_u(w, 4), low)));
+        }
+        total = i32x4.add(total, i32x4.extadd_pairwise_i16x8_u(i16x8.extadd_pairwise_i8x16_u(bytes)));
+      }
+      sums = f32x4.add(sums, f32x4.mul(f32x4.convert_i32x4_s(total), scales));
+    }
+    v128.store(tile + (<usize>v << 4), sums);
+  }
+}
+
+// @ts-ignore: decorator
+@inline function embed<S>(y: usize, tokens: usize, w: usize, d: i32, block: i32, scale: f32, lo: i32, hi: i32): void {
+  for (let t = lo; t < hi; t++) {
+    const token = load<i32>(tokens + (<usize>t << 2));
+    const r = token % ROWS;
+    const tile = w + <usize>(token / ROWS) * tileBytes<S>(d, block);
+    let to = y + (<usize>t * <usize>d << 2);
+    for (let g = 0; g < d / GROUP; g++) {
+      const group = groupAt<S>(tile, g, block);
+      const scales = tile + HEADER_BYTES + <usize>(g * GROUP / block) * blockBytes<S>(block);
+      const s = isFloat<S>() ? load<f32>(scales + (<usize>r << 2)) : half<S>(scales + halfAt(r));
+      for (let c = 0; c < GROUP; c++, to += 4) {
+        const byte = <i32>load<u8>(group + vectorAt(r & ~3) + <usize>(((c & 12) << 3) | ((r & 3) << 2) | (c & 3)));
+        store<f32>(to, scale * (s * <f32>((c < 16 ? byte & 15 : byte >> 4) - ZERO)));
+      }
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline function scalesBytes<S>(): usize {
+  return sizeof<S>() << 4;
+}
+
+// @ts-ignore: decorator
+@inline function blockBytes<S>(block: i32): usize {
+  return scalesBytes<S>() + (<usize>block << 3);
+}
+
+// @ts-ignore: decorator
+@inline function tileBytes<S>(k: i32, block: i32): usize {
+  return HEADER_BYTES + <usize>(k / block) * blockBytes<S>(block);
+}
+
+/** Where group g of a tile starts. */
+// @ts-ignore: decorator
+@inline function groupAt<S>(tile: usize, g: i32, block: i32): usize {
+  return tile + HEADER_BYTES + <usize>(g * GROUP / block + 1) * scalesBytes<S>() + <usize>g * GROUP_BYTES;
+}
+
+/** Offset in a group of the first vector of rows r to r + 3. */
+// @ts-ignore: decorator
+@inline function vectorAt(r: i32): usize {
+  return <usize>(((r & 8) << 4) | ((r & 4) << 2));
+}
+
+/** Scales of rows 4v to 4v + 3. */
+// @ts-ignore: decorator
+@inline function vectorOfScales<S>(scales: usize, v: i32): v128 {
+  if (isFloat<S>()) return v128.load(scales + (<usize>v << 4));
+  const pair = v128.load(scales + (<usize>(v >> 1) << 4));
+  return v & 1 ? upper<S>(pair) : lower<S>(pair);
+}
+
+function multiplyScaledHalf(f: usize, tile: usize, x: usize, groups: i32, block: i32, how: i32): void {
+  multiplyOne<u16>(SCALED, f, tile, x, groups, block, how);
+}
+function multiplyScaledBrain(f: usize, tile: usize, x: usize, groups: i32, block: i32, how: i32): void {
+  multiplyOne<i16>(SCALED, f, tile, x, groups, block, how);
+}
+function multiplyBlocksBrain(f: usize, tile: usize, x: usize, groups: i32, block: i32, how: i32): void {
+  multiplyOne<i16>(BLOCKS, f, tile, x, groups, block, how);
+}
+function multiplyBlocksFloat(f: usize, tile: usize, x: usize, groups: i32, block: i32, how: i32): void {
+  multiplyOne<f32>(BLOCKS, f, tile, x, groups, block, how);
+}
+
+// @ts-ignore: decorator
+@inline function multiplyOne<S>(form: i32, f: usize, tile: usize, x: usize, groups: i32, block: i32, how: i32): void {
+  if (how == PLAIN) multiplyBy<S>(form, PLAIN, f, tile, x, groups, block);
+  else if (how == DOT16) multiplyBy<S>(form, DOT16, f, tile, x, groups, block);
+  else multiplyBy<S>(form, DOT32, f, tile, x, groups, block);
+}
+
+// @ts-ignore: decorator
+@inline function multiplyBy<S>(form: i32, how: i32, f: usize, tile: usize, x: usize, groups: i32, block: i32): void {
+  const zeros = i16x8.splat(<i16>-ZERO);
+  const low = how == PLAIN ? lowestNibbles() : lowNibbles();
+  const one = ones();
+  for (let $v = 0; $v < 4; $v++) let f$v = f32x4.splat(0);
+  let p = tile + HEADER_BYTES;
+  for (let b = block / GROUP; groups > 0; groups -= b) {
+    for (let $v = 0; $v < 4; $v++) let s$v = vectorOfScales<S>(p, $v);
+    p += scalesBytes<S>();
+    for (let g = 0; g < b; g++) {
+      const start = how == DOT16 ? i16x8.mul(v128.load32_splat(x), zeros) : i32x4.dot_i16x8_s(v128.load32_splat(x), zeros);
+      for (let $v = 0; $v < 4; $v++) let a$v = start;
+      for (let $s = 0; $s < 4; $s++) {
+        const x0 = v128.load32_splat(x, 4 + 4 * $s);
+        const x1 = v128.load32_splat(x, 20 + 4 * $s);
+        if (how == PLAIN) {
+          const even0 = even(x0);
+          const odd0 = odd(x0);
+          const even1 = even(x1);
+          const odd1 = odd(x1);
+          for (let $v = 0; $v < 4; $v++) {
+            const codes = v128.load(p, 128 * ($v / 2) + 16 * ($v % 2) + 32 * $s);
+            a$v = dot(even0, v128.and(codes, low), a$v);
+            a$v = dot(even1, v128.and(i16x8.shr_u(codes, 4), low), a$v);
+            a$v = dot(odd0, v128.and(i16x8.shr_u(codes, 8), low), a$v);
+            a$v = dot(odd1, i16x8.shr_u(codes, 12), a$v);
+          }
+        } else {
+          for (let $v = 0; $v < 4; $v++) {
+            const codes = v128.load(p, 128 * ($v / 2) + 16 * ($v % 2) + 32 * $s);
+            const first = v128.and(codes, low);
+            const second = v128.and(i16x8.shr_u(codes, 4), low);
+            a$v = how == DOT16 ? dot16(x0, first, a$v) : dot32(x0, first, a$v);
+            a$v = how == DOT16 ? dot16(x1, second, a$v) : dot32(x1, second, a$v);
+          }
+        }
+      }
+      for (let $v = 0; $v < 4; $v++) {
+        const total = how == DOT16 ? i32x4.dot_i16x8_s(a$v, one) : a$v;
+        f$v = form == SCALED ? scaledSum(total, v128.load32_splat(x, 36), s$v, f$v) : blockSum(total, s$v, f$v);
+      }
+      p += GROUP_BYTES;
+      x += form == SCALED ? QB8_BYTES : QD8_BYTES;
+    }
+  }
+  for (let $v = 0; $v < 4; $v++) v128.store(f, f$v, 16 * $v);
+}
+
+function unpackHalf(scales: usize, codes: usize, tile: usize, group: i32, count: i32, block: i32, how: i32): void {
+  unpack<u16>(scales, codes, tile, group, count, block, how);
+}
+function unpackBrain(scales: usize, codes: usize, tile: usize, group: i32, count: i32, block: i32, how: i32): void {
+  unpack<i16>(scales, codes, tile, group, count, block, how);
+}
+function unpackFloat(scales: usize, codes: usize, tile: usize, group: i32, count: i32, block: i32, how: i32): void {
+  unpack<f32>(scales, codes, tile, group, count, block, how);
+}
+
+// @ts-ignore: decorator
+@inline function unpack<S>(scales: usize, codes: usize, tile: usize, group: i32, count: i32, block: i32, how: i32): void {
+  const low = lowNibbles();
+  for (let g = group; g < group + count; g++) {
+    const from = groupAt<S>(tile, g, block);
+    const blockScales = tile + HEADER_BYTES + <usize>(g * GROUP / block) * blockBytes<S>(block);
+    for (let $v = 0; $v < 4; $v++) v128.store(scales, vectorOfScales<S>(blockScales, $v), 16 * $v);
+    for (let h: usize = 0; h < 2; h++) {
+      for (let i: usize = 0; i < 128; i += 16) {
+        const w = v128.load(from + 128 * h + i);
+        const first = v128.and(w, low);
+        const second = v128.and(i16x8.shr_u(w, 4), low);
+        if (how == PLAIN) {
+          storeWide(codes + 512 * h + 2 * i, first);
+          storeWide(codes + 512 * h + 2 * i + 256, second);
+        } else {
+          v128.store(codes + 256 * h + i, first);
+          v128.store(codes + 256 * h + i, second, 128);
+        }
+      }
+    }
+    scales += SCALES_BYTES;
+    codes += codesBytes(how);
+  }
+}
