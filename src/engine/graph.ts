@@ -460,7 +460,7 @@ export class Graph {
 }
 
 /** Bytes of one row's, head's and segment's share of a softmax: maximum, sum, two unused and the weighted values. */
-const partialBytes = (d: number): number => 4 * (4 + Math.ceil(d / 8) * 8);
+const partialBytes = (d: number): number => 4 * (4 + Math.ceil(d / 16) * 16);
 
 /** Elements per row: the product of all dimensions but the first. */
 const elements = (shape: readonly Dim[]): number =>
