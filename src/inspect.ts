@@ -1,16 +1,11 @@
 import { Graph } from "./engine/graph.ts";
-import {
-	type LayoutInfo,
-	layouts,
-	PAGE_POSITIONS,
-	pageBytes,
-} from "./engine/layouts.ts";
+import { PAGE_POSITIONS, pageBytes } from "./engine/layouts.ts";
 import { UnsupportedError } from "./errors.ts";
 import type { Checkpoint } from "./formats/checkpoint.ts";
 import { findArchitecture } from "./models/architectures.ts";
 import { readConfig } from "./models/config.ts";
-import { findMatrix, matrixNames } from "./quant/scheme.ts";
-import { collectWeights, planWeights } from "./weights.ts";
+import { findMatrix, matrixNames, type StoredMatrix } from "./quant/scheme.ts";
+import { collectWeights, layoutName, planWeights } from "./weights.ts";
 
 /** A weight of a checkpoint. */
 export interface InspectedTensor {
@@ -103,12 +98,7 @@ async function inspectTensor(
 				scheme: matrix.scheme,
 				type: [...new Set(matrix.tensors.map((t) => t.type))].join("+"),
 				bytes: matrix.bytes,
-				layout:
-					isMatrix && matrix.layout in (layouts as Record<string, LayoutInfo>)
-						? matrix.layout
-						: isMatrix
-							? undefined
-							: "f32",
+				layout: isMatrix ? layoutIn(matrix) : "f32",
 			};
 		}
 	} catch (error) {
@@ -122,6 +112,14 @@ async function inspectTensor(
 		bytes: stored?.bytes ?? 0,
 		layout: undefined,
 	};
+}
+
+function layoutIn(matrix: StoredMatrix): string | undefined {
+	try {
+		return layoutName(matrix);
+	} catch {
+		return undefined;
+	}
 }
 
 async function planMemory(

@@ -1,12 +1,16 @@
 import type { Weight } from "./engine/graph.ts";
 import type { Kernels } from "./engine/kernels.ts";
 import { parameterNames } from "./engine/kernels.ts";
-import { type LayoutInfo, layouts } from "./engine/layouts.ts";
+import { type Layout, type LayoutInfo, layouts } from "./engine/layouts.ts";
 import type { Memory } from "./engine/memory.ts";
 import { CheckpointError, UnsupportedError } from "./errors.ts";
 import type { Checkpoint } from "./formats/checkpoint.ts";
 import type { Change, Weights } from "./models/architecture.ts";
-import { findMatrix, type StoredMatrix } from "./quant/scheme.ts";
+import {
+	type ActivationForm,
+	findMatrix,
+	type StoredMatrix,
+} from "./quant/scheme.ts";
 
 /** A weight that a model asks for, before anyone knows where it is stored. */
 interface Declared {
@@ -107,21 +111,31 @@ export async function planWeights(
 			planned.push({ ...d, matrix, bytes: 4 * k });
 			continue;
 		}
-		const layout = layoutOf(matrix);
-		d.weight.layout = matrix.layout;
+		const layout = layoutName(matrix);
+		d.weight.layout = layout;
 		d.weight.block = matrix.block;
-		planned.push({ ...d, matrix, bytes: layout.bytes(n, k, matrix.block) });
+		const info: LayoutInfo = layouts[layout];
+		planned.push({ ...d, matrix, bytes: info.bytes(n, k, matrix.block) });
 	}
 	return planned;
 }
 
-function layoutOf(matrix: StoredMatrix): LayoutInfo {
-	const info = (layouts as Record<string, LayoutInfo>)[matrix.layout];
-	if (info === undefined)
-		throw new UnsupportedError(
-			`${matrix.name}: no kernel reads weights stored as ${matrix.scheme}`,
-		);
-	return info;
+/** Prefix of a layout's name by the form of the layer's input: the same matrix has another kernel for each. */
+const INPUT_FORMS: Readonly<Record<ActivationForm, string>> = {
+	f32: "",
+	block: "qb8_",
+	"k-block": "qk8_",
+	"token-asymmetric": "qd8_",
+	"token-symmetric": "qs8_",
+};
+
+/** Name of the layout, with the input form that the matrix's own definition asks for. Throws UnsupportedError where no kernel reads it. */
+export function layoutName(matrix: StoredMatrix): Layout {
+	const name = INPUT_FORMS[matrix.activation] + matrix.layout;
+	if (name in layouts) return name as Layout;
+	throw new UnsupportedError(
+		`${matrix.name}: no kernel reads weights stored as ${matrix.scheme}`,
+	);
 }
 
 /** Spreads weights over banks, layer after layer, so that each bank holds about the same number of bytes. */

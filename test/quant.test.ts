@@ -155,7 +155,7 @@ describe("torchao", () => {
 		const proj = await matrix(checkpoint, "proj.weight");
 		expect(proj.scheme).toBe("torchao int4 g32");
 		expect(proj.bitsPerWeight).toBe(4.5);
-		expect(proj.layout).toBe("qb4w");
+		expect(proj.layout).toMatch(/^qb4w_(bf16|f32)$/);
 	});
 });
 
@@ -183,9 +183,9 @@ describe("compressed-tensors", () => {
 	};
 
 	test.each([
-		["w4a16", "W4A16 g128", "f32", "qb4w"],
-		["w4a16_asym", "W4A16 g128", "f32", "qb4zw"],
-		["w4a16_gidx", "W4A16 g128", "f32", "qb4w"],
+		["w4a16", "W4A16 g128", "f32", "qb4w_bf16"],
+		["w4a16_asym", "W4A16 g128", "f32", "qb4zw_bf16"],
+		["w4a16_gidx", "W4A16 g128", "f32", "qb4w_bf16"],
 		["w8a16", "W8A16 per row", "f32", "qc8w"],
 		["w8a8", "W8A8 per row", "token-symmetric", "qc8w"],
 	])("%s", async (module, scheme, activation, layout) => {

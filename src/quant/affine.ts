@@ -46,15 +46,17 @@ export function affineDecoder(matrix: Affine): StoredMatrix["decode"] {
 	};
 }
 
-/** Layout of an affine matrix of `bits`-bit codes with a scale per `block` columns. */
+/** Layout of an affine matrix of `bits`-bit codes with a scale per `block` columns; 4-bit ones keep the scales' type. */
 export function affineLayout(
 	bits: number,
 	block: number,
 	cols: number,
 	zeros: boolean,
+	scaleType: string,
 ): string {
 	const family = bits === 8 && block === cols ? "qc" : "qb";
-	return `${family}${bits}${zeros ? "z" : ""}w`;
+	const layout = `${family}${bits}${zeros ? "z" : ""}w`;
+	return bits === 4 ? `${layout}_${scaleType.toLowerCase()}` : layout;
 }
 
 /** "g128", or "per row" where a row has one scale. */

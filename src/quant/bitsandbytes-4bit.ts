@@ -101,10 +101,10 @@ export async function fourBitMatrix(
 		rowBytes: (4 * cols) / block,
 		async read(lo, hi, into) {
 			const scaleOf = await scalesOf(lo * cols, hi * cols);
-			const values = Float32Array.from(
-				{ length: ((hi - lo) * cols) / block },
-				(_, i) => scaleOf(lo * cols + i * block),
-			);
+			const values = new Float32Array(((hi - lo) * cols) / block);
+			for (let i = 0; i < values.length; i++) {
+				values[i] = scaleOf(lo * cols + i * block);
+			}
 			const bytes = new Uint8Array(values.buffer);
 			into?.set(bytes);
 			return into?.subarray(0, bytes.length) ?? bytes;
@@ -132,9 +132,11 @@ export async function fourBitMatrix(
 			const [start, end] = [lo * cols, hi * cols];
 			const nibbles = await nibblesOf(codes, start, end);
 			const scaleOf = await scalesOf(start, end);
-			return Float32Array.from(nibbles, (nibble, i) =>
-				round(Math.fround(table[nibble]! * scaleOf(start + i))),
-			);
+			const out = new Float32Array(nibbles.length);
+			for (let i = 0; i < out.length; i++) {
+				out[i] = round(Math.fround(table[nibbles[i]!]! * scaleOf(start + i)));
+			}
+			return out;
 		},
 	};
 }
@@ -169,10 +171,12 @@ async function nibblesOf(
 ): Promise<Uint8Array> {
 	const first = Math.floor(start / 2);
 	const bytes = await codes.read(first, Math.ceil(end / 2) - first);
-	return Uint8Array.from({ length: end - start }, (_, i) => {
+	const nibbles = new Uint8Array(end - start);
+	for (let i = 0; i < nibbles.length; i++) {
 		const byte = bytes[Math.floor((start + i) / 2) - first]!;
-		return (start + i) & 1 ? byte & 15 : byte >> 4;
-	});
+		nibbles[i] = (start + i) & 1 ? byte & 15 : byte >> 4;
+	}
+	return nibbles;
 }
 
 /** Scales by stored block, and the tensors that hold them. */
@@ -201,11 +205,15 @@ async function scaleReader(
 	return {
 		bytes: absmax.bytes + outerTensor.bytes,
 		tensors: [absmax, mapTensor, outerTensor],
-		read: async (lo: number, hi: number) =>
-			Float32Array.from(await absmax.read(lo, hi - lo), (code, i) => {
+		async read(lo: number, hi: number) {
+			const codes = await absmax.read(lo, hi - lo);
+			const values = new Float32Array(hi - lo);
+			for (let i = 0; i < values.length; i++) {
 				const scale = outer[Math.floor((lo + i) / nested.blockSize)]!;
-				return Math.fround(map[code]! * scale) + nested.offset;
-			}),
+				values[i] = Math.fround(map[codes[i]!]! * scale) + nested.offset;
+			}
+			return values;
+		},
 	};
 }
 

@@ -69,7 +69,7 @@ async function int8Matrix(
 	}
 	const scales = dividedPlane(scalePlane("scales", scale, rows));
 	const bytes = codes.bytes + scale.bytes;
-	const layout = affineLayout(8, cols, cols, false);
+	const layout = affineLayout(8, cols, cols, false, scale.type);
 	const plane = tensorPlane("codes", codes, rows);
 	return {
 		scheme: "bitsandbytes int8",

@@ -192,7 +192,7 @@ async function matrix(
 	const float = how.type === "float";
 	const layout = float
 		? "f8e4m3sw"
-		: affineLayout(bits, grid.block, cols, zeros !== undefined);
+		: affineLayout(bits, grid.block, cols, zeros !== undefined, scale.type);
 	const kind = float ? "FP8" : `W${bits}A${activationBits}`;
 	return {
 		scheme: `compressed-tensors ${kind} ${blockLabel(grid.block, cols)}`,

@@ -57,9 +57,9 @@ function f8e4m3(bits: number): number {
 export function widen(type: string, bytes: Uint8Array): Float32Array {
 	const { bytes: size, read } = floats[type]!;
 	const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-	return Float32Array.from({ length: bytes.length / size }, (_, i) =>
-		read(view, i * size),
-	);
+	const values = new Float32Array(bytes.length / size);
+	for (let i = 0; i < values.length; i++) values[i] = read(view, i * size);
+	return values;
 }
 
 /** What a scheme's arithmetic is done in: every decoded weight is rounded to it. */

@@ -74,7 +74,7 @@ function affine(
 }
 
 export const legacyTypes: readonly BlockType[] = [
-	symmetric("Q4_0", 18, 8, undefined, "qb4w"),
+	symmetric("Q4_0", 18, 8, undefined, "qb4w_f16"),
 	affine("Q4_1", 20, undefined, "q4_1w"),
 	symmetric("Q5_0", 22, 16, 2, "qb5w"),
 	affine("Q5_1", 24, 4, "q5_1w"),

@@ -151,7 +151,13 @@ async function quantizedMatrix(
 	const precision = precisionOf(data.dtype, where);
 	const dense = Math.ceil((rows * cols * bits) / 8);
 	const bytes = dense + scale.bytes + (zeros?.bytes ?? 0);
-	const layout = affineLayout(bits, block, cols, zeros !== undefined);
+	const layout = affineLayout(
+		bits,
+		block,
+		cols,
+		zeros !== undefined,
+		scale.type,
+	);
 	return {
 		scheme: `torchao int${bits} ${blockLabel(block, cols)}`,
 		name,
