@@ -10,7 +10,14 @@ export {
   attention_partial_i8,
 } from "./kernels/attention";
 export { add_f32, geglu_f32, gelu_f32, scale_f32, swiglu_f32 } from "./kernels/elementwise";
-export { kv_write_f16, kv_write_f32, kv_write_i8 } from "./kernels/kv";
+export {
+  kv_write_f16,
+  kv_write_f32,
+  kv_write_i8,
+  rope_kv_write_f16,
+  rope_kv_write_f32,
+  rope_kv_write_i8,
+} from "./kernels/kv";
 export {
   embed_bf16w,
   embed_f16w,
@@ -27,6 +34,9 @@ export {
   embed_qb4w_bf16,
   embed_qb4w_f16,
   embed_qb4w_f32,
+  gemm_f32_qb4w_bf16,
+  gemm_f32_qb4w_f16,
+  gemm_f32_qb4w_f32,
   gemm_qb8_qb4w_bf16,
   gemm_qb8_qb4w_f16,
   gemm_qd8_qb4w_bf16,
@@ -39,6 +49,14 @@ export {
   pack_qb4w_f32_i8,
 } from "./kernels/qb4w";
 export { embed_qb8w, gemm_qb8_qb8w, pack_qb8w_q8_0 } from "./kernels/qb8w";
+export {
+  embed_qc8w,
+  gemm_f32_qc8w,
+  gemm_qd8_qc8w,
+  pack_qc8w_i8_bf16,
+  pack_qc8w_i8_f16,
+  pack_qc8w_i8_f32,
+} from "./kernels/qc8w";
 export { quantize_f32_qb8, quantize_f32_qd8, quantize_f32_qs8 } from "./kernels/quantize";
 export { argmax_f32, logsoftmax_at_f32, softmax_f32 } from "./kernels/reduce";
 export { rope_f32, rope_table_f32 } from "./kernels/rope";

@@ -14,6 +14,8 @@
 import { madd } from "./simd";
 import { lower, RESULT_BYTES, upper } from "./tile";
 
+/** Not a way to multiply integers: codes are wanted as f32. */
+export const FLOATS: i32 = -1;
 export const PLAIN: i32 = 0;
 export const DOT16: i32 = 1;
 export const DOT32: i32 = 2;
@@ -140,11 +142,24 @@ const MASKS: usize = memory.data<u32>(
 //   half 0 (rows 0-7) | half 1;  half: columns 0-3 | 4-7 | … | 28-31
 //   DOT16, DOT32: 2 vectors, 4 rows of 4 columns each, a byte per code                        512 bytes per group
 //   PLAIN: 4 vectors, of each of the two above the even and the odd columns, 16 bits per code 1024 bytes per group
+//   FLOATS (float32.ts): column 0 | column 1 | …; column: rows 0-15 as f32                    2048 bytes per group
 
 /** Bytes of a group's unpacked codes. */
 // @ts-ignore: decorator
 @inline export function codesBytes(how: i32): usize {
-  return how == PLAIN ? 1024 : 512;
+  return how == FLOATS ? 2048 : how == PLAIN ? 1024 : 512;
+}
+
+/** Unpacks the 8-bit codes of a group, kept with an offset of 128, as `how` reads them. */
+export function unpackBytes(to: usize, from: usize, how: i32): void {
+  const flip = i8x16.splat(how == FLOATS || dotsAreSigned() ? -128 : 0);
+  if (how == FLOATS) {
+    for (let i: usize = 0; i < 512; i += 16) storeFloats(to + floatsAt(i), v128.xor(v128.load(from + i), flip));
+  } else if (how == PLAIN) {
+    for (let i: usize = 0; i < 512; i += 16) storeWide(to + 2 * i, v128.load(from + i));
+  } else {
+    for (let i: usize = 0; i < 512; i += 16) v128.store(to + i, v128.xor(v128.load(from + i), flip));
+  }
 }
 
 /** Stores 4 rows of 4 columns of codes, a byte each, as PLAIN reads them. */
@@ -175,6 +190,18 @@ export function multiplyBlocks(how: i32, f: usize, codes: usize, scales: usize, 
 /** f[t, 0 .. 16) += Σ_g Σ x[t, g] · (codes[g, :] − zero), as i32, for `rows` rows of qd8, `rowBytes` apart; x points at a group. */
 export function multiplyIntegers(how: i32, f: usize, codes: usize, zero: i32, x: usize, rowBytes: usize, rows: i32, groups: i32): void {
   multiply(INTEGERS, how, f, codes, 0, zero, x, rowBytes, rows, groups);
+}
+
+/** Stores 4 rows of 4 columns of signed bytes as FLOATS are read. */
+// @ts-ignore: decorator
+@inline export function storeFloats(to: usize, bytes: v128): void {
+  for (let $i = 0; $i < 4; $i++) v128.store(to, f32x4.convert_i32x4_s(i32x4.shr_s(i32x4.shl(bytes, 24 - 8 * $i), 24)), 64 * $i);
+}
+
+/** Where FLOATS has what starts at offset i of a group's codes, a byte each. */
+// @ts-ignore: decorator
+@inline export function floatsAt(i: usize): usize {
+  return ((i & 0xe0) << 3) | ((i & 0x100) >> 3) | (i & 16);
 }
 
 /** Stores 16 scales, packed as f16 (T = u16) or bf16 (T = i16), as f32. */

@@ -6,10 +6,11 @@
 //   scratch:  sums, 16 per input row | scales of a stretch | codes of a stretch
 
 import { F32Or0 } from "./types";
-import { codesBytes, GROUP, multiplyBlocks, multiplyIntegers, multiplyScaled, QB8_BYTES, QD8_BYTES, QD8_HEADER_BYTES, qd8RowBytes, SCALES_BYTES, SPARE_ROWS } from "./int8";
+import { multiplyFloats } from "./float32";
+import { FLOATS, GROUP, multiplyBlocks, multiplyIntegers, multiplyScaled, QB8_BYTES, QD8_BYTES, QD8_HEADER_BYTES, qd8RowBytes, SCALES_BYTES, SPARE_ROWS } from "./int8";
 import { finish, RESULT_BYTES, ROWS } from "./tile";
 
-/** f[0 .. 16) = the sums of one input row over a whole tile. */
+/** f[0 .. 16) += the sums of one input row over the first `groups` groups of a tile. */
 export type MultiplyOne = (f: usize, tile: usize, x: usize, groups: i32, block: i32, how: i32) => void;
 
 /** Writes scales and codes of groups [group, group + count) of a tile as `multiply…` reads them. */
@@ -20,8 +21,41 @@ const MAX_ROWS: i32 = 256;
 /** Groups of 32 columns in a stretch: 32 KiB of codes at most. */
 const MAX_GROUPS: i32 = 32;
 
+/** The same of codes as f32: 16 KiB. */
+const MAX_FLOAT_GROUPS: i32 = 8;
+
 const SCALES: usize = <usize>(MAX_ROWS + SPARE_ROWS) * RESULT_BYTES;
 const CODES: usize = SCALES + <usize>MAX_GROUPS * SCALES_BYTES;
+/** The last columns of each input row, where they are no whole group. */
+const REST: usize = CODES + 32768;
+
+/** x is f32: y = residual + (bias + Σ_g scale · Σ x · weight without scale). k may end within a group, whose other codes are then zeros. */
+export function gemmFloats(y: usize, x: usize, w: usize, tileBytes: usize, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, block: i32, scratch: usize, lo: i32, hi: i32, one: MultiplyOne, unpack: Unpack): void {
+  const whole = k / GROUP;
+  const rowBytes = <usize>k << 2;
+  const restBytes = <usize>(k % GROUP) << 2;
+  for (let j = lo; j < hi; j += ROWS) {
+    const tile = w + <usize>(j / ROWS) * tileBytes;
+    for (let t = 0; t < rows; t += MAX_ROWS) {
+      const count = min(MAX_ROWS, rows - t);
+      const from = x + <usize>t * rowBytes;
+      memory.fill(scratch, 0, <usize>count * RESULT_BYTES);
+      if (rows == 1) one(scratch, tile, x, whole, block, FLOATS);
+      for (let g = 0; g < whole && rows > 1; g += MAX_FLOAT_GROUPS) {
+        const some = min(MAX_FLOAT_GROUPS, whole - g);
+        unpack(scratch + SCALES, scratch + CODES, tile, g, some, block, FLOATS);
+        multiplyFloats(scratch, scratch + CODES, scratch + SCALES, from + (<usize>g << 7), rowBytes, count, some);
+      }
+      if (restBytes > 0) {
+        memory.fill(scratch + REST, 0, <usize>count << 7);
+        for (let i = 0; i < count; i++) memory.copy(scratch + REST + (<usize>i << 7), from + <usize>(i + 1) * rowBytes - restBytes, restBytes);
+        unpack(scratch + SCALES, scratch + CODES, tile, whole, 1, block, FLOATS);
+        multiplyFloats(scratch, scratch + CODES, scratch + SCALES, scratch + REST, 128, count, 1);
+      }
+      for (let i = 0; i < count; i++) finish(y, scratch + <usize>i * RESULT_BYTES, bias, residual, t + i, j, n);
+    }
+  }
+}
 
 /** x is qb8: y = residual + (bias + Σ_g scale · d · Σ x · (code − zero)). */
 export function gemmScaled(y: usize, x: usize, w: usize, tileBytes: usize, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, block: i32, zero: i32, how: i32, scratch: usize, lo: i32, hi: i32, one: MultiplyOne, unpack: Unpack): void {
@@ -29,18 +63,17 @@ export function gemmScaled(y: usize, x: usize, w: usize, tileBytes: usize, bias:
   const rowBytes = <usize>groups * QB8_BYTES;
   for (let j = lo; j < hi; j += ROWS) {
     const tile = w + <usize>(j / ROWS) * tileBytes;
-    if (rows == 1) {
-      one(scratch, tile, x, groups, block, how);
-      finish(y, scratch, bias, residual, 0, j, n);
-      continue;
-    }
     for (let t = 0; t < rows; t += MAX_ROWS) {
       const count = min(MAX_ROWS, rows - t);
       memory.fill(scratch, 0, <usize>count * RESULT_BYTES);
-      for (let g = 0; g < groups; g += MAX_GROUPS) {
-        const some = min(MAX_GROUPS, groups - g);
-        unpack(scratch + SCALES, scratch + CODES, tile, g, some, block, how);
-        multiplyScaled(how, scratch, scratch + CODES, scratch + SCALES, zero, x + <usize>t * rowBytes + <usize>g * QB8_BYTES, rowBytes, count, some);
+      if (rows == 1) {
+        one(scratch, tile, x, groups, block, how);
+      } else {
+        for (let g = 0; g < groups; g += MAX_GROUPS) {
+          const some = min(MAX_GROUPS, groups - g);
+          unpack(scratch + SCALES, scratch + CODES, tile, g, some, block, how);
+          multiplyScaled(how, scratch, scratch + CODES, scratch + SCALES, zero, x + <usize>t * rowBytes + <usize>g * QB8_BYTES, rowBytes, count, some);
+        }
       }
       for (let i = 0; i < count; i++) finish(y, scratch + <usize>i * RESULT_BYTES, bias, residual, t + i, j, n);
     }
@@ -59,10 +92,10 @@ export function gemmBlocks(y: usize, x: usize, w: usize, tileBytes: usize, bias:
     for (let t = 0; t < rows; t += MAX_ROWS) {
       const count = min(MAX_ROWS, rows - t);
       const from = x + <usize>t * rowBytes;
+      memory.fill(scratch, 0, <usize>count * RESULT_BYTES);
       if (rows == 1) {
         one(scratch, tile, x + QD8_HEADER_BYTES, groups, block, how);
       } else {
-        memory.fill(scratch, 0, <usize>count * RESULT_BYTES);
         for (let g = 0; g < groups; g += MAX_GROUPS) {
           const some = min(MAX_GROUPS, groups - g);
           unpack(scratch + SCALES, scratch + CODES, tile, g, some, block, how);
@@ -94,10 +127,10 @@ export function gemmIntegers(y: usize, x: usize, w: usize, tileBytes: usize, bia
     for (let t = 0; t < rows; t += MAX_ROWS) {
       const count = min(MAX_ROWS, rows - t);
       const from = x + <usize>t * rowBytes;
+      memory.fill(scratch, 0, <usize>count * RESULT_BYTES);
       if (rows == 1) {
         one(scratch, tile, x + QD8_HEADER_BYTES, groups, 0, how);
       } else {
-        memory.fill(scratch, 0, <usize>count * RESULT_BYTES);
         for (let g = 0; g < groups; g += MAX_GROUPS) {
           const some = min(MAX_GROUPS, groups - g);
           unpack(0, scratch + CODES, tile, g, some, 0, how);

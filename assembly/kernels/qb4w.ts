@@ -17,10 +17,11 @@
 
 import { Bytes, F32, F32Or0, I32, QB4W, QD8, Scratch } from "../types";
 import {
-  BLOCKS, blockSum, codesBytes, dot, DOT16, dot16, DOT32, dot32, dotOfNibbles, even, GROUP, lowestNibbles, lowNibbles, odd, ones, PLAIN,
-  QB8_BYTES, QD8_BYTES, SCALED, scaledSum, SCALES_BYTES, storeWide, unpackScales,
+  BLOCKS, blockSum, codesBytes, dot, DOT16, dot16, DOT32, dot32, dotOfNibbles, even, FLOATS, floatsAt, GROUP, lowestNibbles, lowNibbles, odd, ones, PLAIN,
+  QB8_BYTES, QD8_BYTES, SCALED, scaledSum, SCALES_BYTES, storeFloats, storeWide,
 } from "../int8";
-import { gemmBlocks, gemmScaled } from "../matrix";
+import { gemmBlocks, gemmFloats, gemmScaled } from "../matrix";
+import { madd } from "../simd";
 import { half, halfAt, lower, ROWS, storeTransposed, upper } from "../tile";
 
 const ZERO: i32 = 8;
@@ -28,6 +29,21 @@ const HEADER_BYTES: usize = 64;
 const GROUP_BYTES: usize = 256;
 
 // Scale types as type parameters: f32, u16 for f16, i16 for bf16.
+
+/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+export function gemm_f32_qb4w_f16(y: F32, x: F32, w: QB4W, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, block: i32, scratch: Scratch, lo: i32, hi: i32): void {
+  gemmFloats(y, x, w, tileBytes<u16>(k, block), bias, residual, rows, n, k, block, scratch, lo, hi, multiplyFloatsHalf, unpackHalf);
+}
+
+/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+export function gemm_f32_qb4w_bf16(y: F32, x: F32, w: QB4W, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, block: i32, scratch: Scratch, lo: i32, hi: i32): void {
+  gemmFloats(y, x, w, tileBytes<i16>(k, block), bias, residual, rows, n, k, block, scratch, lo, hi, multiplyFloatsBrain, unpackBrain);
+}
+
+/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+export function gemm_f32_qb4w_f32(y: F32, x: F32, w: QB4W, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, block: i32, scratch: Scratch, lo: i32, hi: i32): void {
+  gemmFloats(y, x, w, tileBytes<f32>(k, block), bias, residual, rows, n, k, block, scratch, lo, hi, multiplyFloatsFloat, unpackFloat);
+}
 
 /** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 export function gemm_qb8_qb4w_f16(y: F32, x: QD8, w: QB4W, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, block: i32, scratch: Scratch, lo: i32, hi: i32): void {
@@ -247,6 +263,47 @@ function multiplyBlocksFloat(f: usize, tile: usize, x: usize, groups: i32, block
   multiplyOne<f32>(BLOCKS, f, tile, x, groups, block, how);
 }
 
+function multiplyFloatsHalf(f: usize, tile: usize, x: usize, groups: i32, block: i32, how: i32): void {
+  multiplyFloats<u16>(f, tile, x, groups, block);
+}
+function multiplyFloatsBrain(f: usize, tile: usize, x: usize, groups: i32, block: i32, how: i32): void {
+  multiplyFloats<i16>(f, tile, x, groups, block);
+}
+function multiplyFloatsFloat(f: usize, tile: usize, x: usize, groups: i32, block: i32, how: i32): void {
+  multiplyFloats<f32>(f, tile, x, groups, block);
+}
+
+// @ts-ignore: decorator
+@inline function multiplyFloats<S>(f: usize, tile: usize, x: usize, groups: i32, block: i32): void {
+  const signs = i8x16.splat(<i8>0x88); // code ^ 8 is q as a 4-bit two's complement
+  for (let $v = 0; $v < 4; $v++) let f$v = v128.load(f, 16 * $v);
+  let p = tile + HEADER_BYTES;
+  for (let b = block / GROUP; groups > 0; groups -= b) {
+    for (let $v = 0; $v < 4; $v++) let s$v = vectorOfScales<S>(p, $v);
+    p += scalesBytes<S>();
+    for (let g = 0; g < b; g++) {
+      for (let $v = 0; $v < 4; $v++) let a$v = f32x4.splat(0);
+      // Columns in order: all low nibbles first.
+      for (let $h = 0; $h < 2; $h++) {
+        for (let $s = 0; $s < 4; $s++) {
+          const x0 = v128.load32_splat(x, 64 * $h + 16 * $s);
+          const x1 = v128.load32_splat(x, 64 * $h + 16 * $s + 4);
+          const x2 = v128.load32_splat(x, 64 * $h + 16 * $s + 8);
+          const x3 = v128.load32_splat(x, 64 * $h + 16 * $s + 12);
+          for (let $v = 0; $v < 4; $v++) {
+            const codes = v128.xor(v128.load(p, 128 * ($v / 2) + 16 * ($v % 2) + 32 * $s), signs);
+            for (let $i = 0; $i < 4; $i++) a$v = madd(x$i, f32x4.convert_i32x4_s(i32x4.shr_s(i32x4.shl(codes, 28 - 4 * $h - 8 * $i), 28)), a$v);
+          }
+        }
+      }
+      for (let $v = 0; $v < 4; $v++) f$v = madd(a$v, s$v, f$v);
+      p += GROUP_BYTES;
+      x += 128;
+    }
+  }
+  for (let $v = 0; $v < 4; $v++) v128.store(f, f$v, 16 * $v);
+}
+
 // @ts-ignore: decorator
 @inline function multiplyOne<S>(form: i32, f: usize, tile: usize, x: usize, groups: i32, block: i32, how: i32): void {
   if (how == PLAIN) multiplyBy<S>(form, PLAIN, f, tile, x, groups, block);
@@ -259,7 +316,7 @@ function multiplyBlocksFloat(f: usize, tile: usize, x: usize, groups: i32, block
   const zeros = i16x8.splat(<i16>-ZERO);
   const low = how == PLAIN ? lowestNibbles() : lowNibbles();
   const one = ones();
-  for (let $v = 0; $v < 4; $v++) let f$v = f32x4.splat(0);
+  for (let $v = 0; $v < 4; $v++) let f$v = v128.load(f, 16 * $v);
   let p = tile + HEADER_BYTES;
   for (let b = block / GROUP; groups > 0; groups -= b) {
     for (let $v = 0; $v < 4; $v++) let s$v = vectorOfScales<S>(p, $v);
@@ -325,7 +382,11 @@ function unpackFloat(scales: usize, codes: usize, tile: usize, group: i32, count
         const w = v128.load(from + 128 * h + i);
         const first = v128.and(w, low);
         const second = v128.and(i16x8.shr_u(w, 4), low);
-        if (how == PLAIN) {
+        if (how == FLOATS) {
+          const eight = i8x16.splat(<i8>ZERO);
+          storeFloats(codes + floatsAt(256 * h + i), i8x16.sub(first, eight));
+          storeFloats(codes + floatsAt(256 * h + i + 128), i8x16.sub(second, eight));
+        } else if (how == PLAIN) {
           storeWide(codes + 512 * h + 2 * i, first);
           storeWide(codes + 512 * h + 2 * i + 256, second);
         } else {

@@ -10,7 +10,7 @@
 //   y[t, j] = Σ over blocks of scale · d · Σ_c x[t, c] · q[j, c], x quantized as qb8 with scale d
 
 import { Bytes, F32, F32Or0, I32, QB8W, QD8, Scratch } from "../types";
-import { codesBytes, dot, dot32, dotOfBytes, dotsAreSigned, even, GROUP, lowBytes, odd, PLAIN, QB8_BYTES, scaledSum, SCALES_BYTES, storeWide, unpackScales } from "../int8";
+import { codesBytes, dot, dot32, dotOfBytes, dotsAreSigned, even, GROUP, lowBytes, odd, PLAIN, QB8_BYTES, scaledSum, SCALES_BYTES, unpackBytes, unpackScales } from "../int8";
 import { gemmScaled } from "../matrix";
 import { half, halfAt, lower, ROWS, storeTransposed, upper } from "../tile";
 
@@ -90,7 +90,7 @@ function multiplyOne(f: usize, tile: usize, x: usize, groups: i32, block: i32, h
 function multiplyRelaxed(f: usize, tile: usize, x: usize, groups: i32): void {
   const flip = i8x16.splat(dotsAreSigned() ? -128 : 0);
   const zeros = i16x8.splat(dotsAreSigned() ? 0 : -128);
-  for (let $v = 0; $v < 4; $v++) let f$v = f32x4.splat(0);
+  for (let $v = 0; $v < 4; $v++) let f$v = v128.load(f, 16 * $v);
   for (let g = 0; g < groups; g++) {
     const start = i32x4.dot_i16x8_s(v128.load32_splat(x), zeros);
     for (let $v = 0; $v < 4; $v++) let a$v = start;
@@ -115,7 +115,7 @@ function multiplyRelaxed(f: usize, tile: usize, x: usize, groups: i32): void {
 function multiplyPlain(f: usize, tile: usize, x: usize, groups: i32): void {
   const zeros = i16x8.splat(-128);
   const low = lowBytes();
-  for (let $v = 0; $v < 4; $v++) let f$v = f32x4.splat(0);
+  for (let $v = 0; $v < 4; $v++) let f$v = v128.load(f, 16 * $v);
   for (let g = 0; g < groups; g++) {
     const start = i32x4.dot_i16x8_s(v128.load32_splat(x), zeros);
     for (let $v = 0; $v < 4; $v++) let a$v = start;
@@ -141,15 +141,10 @@ function multiplyPlain(f: usize, tile: usize, x: usize, groups: i32): void {
 }
 
 function unpack(scales: usize, codes: usize, tile: usize, group: i32, count: i32, block: i32, how: i32): void {
-  const flip = i8x16.splat(dotsAreSigned() ? -128 : 0);
   tile += <usize>group * BLOCK_BYTES;
   for (let g = 0; g < count; g++) {
     unpackScales<u16>(scales, tile);
-    for (let i: usize = 0; i < 512; i += 16) {
-      const w = v128.load(tile + i, CODES);
-      if (how == PLAIN) storeWide(codes + 2 * i, w);
-      else v128.store(codes + i, v128.xor(w, flip));
-    }
+    unpackBytes(codes, tile + CODES, how);
     scales += SCALES_BYTES;
     codes += codesBytes(how);
     tile += BLOCK_BYTES;

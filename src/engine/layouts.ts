@@ -84,6 +84,10 @@ const nibbles =
 	(n, k, block) =>
 		tiled(n) * (k / 2 + (scaleBytes * k) / block + 4);
 
+/** 8-bit codes, a scale per row, and the sum of each row. */
+const perRow: LayoutInfo["bytes"] = (n, k) =>
+	tiled(n) * (8 + 32 * Math.ceil(k / 32));
+
 /** By the form of the input and that of the weights, where the input is quantized: a matrix is kept the same for all its forms of input. */
 export const layouts = {
 	f32w: {
@@ -109,6 +113,42 @@ export const layouts = {
 		embed: "embed_qb8w",
 		activation: "qb8",
 		bytes: (n, k) => (34 * tiled(n) * k) / 32,
+	},
+	f32_qc8w: {
+		gemm: "gemm_f32_qc8w",
+		embed: "embed_qc8w",
+		activation: "f32",
+		bytes: perRow,
+	},
+	qd8_qc8w: {
+		gemm: "gemm_qd8_qc8w",
+		embed: "embed_qc8w",
+		activation: "qd8",
+		bytes: perRow,
+	},
+	qs8_qc8w: {
+		gemm: "gemm_qd8_qc8w",
+		embed: "embed_qc8w",
+		activation: "qs8",
+		bytes: perRow,
+	},
+	f32_qb4w_f16: {
+		gemm: "gemm_f32_qb4w_f16",
+		embed: "embed_qb4w_f16",
+		activation: "f32",
+		bytes: nibbles(2),
+	},
+	f32_qb4w_bf16: {
+		gemm: "gemm_f32_qb4w_bf16",
+		embed: "embed_qb4w_bf16",
+		activation: "f32",
+		bytes: nibbles(2),
+	},
+	f32_qb4w_f32: {
+		gemm: "gemm_f32_qb4w_f32",
+		embed: "embed_qb4w_f32",
+		activation: "f32",
+		bytes: nibbles(4),
 	},
 	qb8_qb4w_f16: {
 		gemm: "gemm_qb8_qb4w_f16",

@@ -34,6 +34,8 @@ export const signatures = {
 	embed_qb4w_f32: [["y", "F32"], ["tokens", "I32"], ["w", "QB4W"], ["d", "i32"], ["block", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
 	embed_qb8w: [["y", "F32"], ["tokens", "I32"], ["w", "QB8W"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
+	embed_qc8w: [["y", "F32"], ["tokens", "I32"], ["w", "QC8W"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, :] = x[index[t], :], rows of d elements; a row with a negative index stays as it is. Units are rows of y. */
 	gather_f32: [["y", "F32"], ["x", "F32"], ["index", "I32"], ["d", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[i] = gelu(gate[i]) · up[i], with the tanh form of gelu. */
@@ -47,6 +49,14 @@ export const signatures = {
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_f32_f32w: [["y", "F32"], ["x", "F32"], ["w", "F32W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+	gemm_f32_qb4w_bf16: [["y", "F32"], ["x", "F32"], ["w", "QB4W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+	gemm_f32_qb4w_f16: [["y", "F32"], ["x", "F32"], ["w", "QB4W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+	gemm_f32_qb4w_f32: [["y", "F32"], ["x", "F32"], ["w", "QB4W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+	gemm_f32_qc8w: [["y", "F32"], ["x", "F32"], ["w", "QC8W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_qb8_qb4w_bf16: [["y", "F32"], ["x", "QD8"], ["w", "QB4W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_qb8_qb4w_f16: [["y", "F32"], ["x", "QD8"], ["w", "QB4W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
@@ -56,6 +66,8 @@ export const signatures = {
 	gemm_qd8_qb4w_bf16: [["y", "F32"], ["x", "QD8"], ["w", "QB4W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_qd8_qb4w_f32: [["y", "F32"], ["x", "QD8"], ["w", "QB4W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+	gemm_qd8_qc8w: [["y", "F32"], ["x", "QD8"], ["w", "QC8W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** Stores keys and values as f16, rounded to nearest even; beyond ±65504 they saturate. */
 	kv_write_f16: [["kv", "KV"], ["k", "F32"], ["v", "F32"], ["table", "I32"], ["sequence", "I32"], ["position", "I32"], ["kv_heads", "i32"], ["d", "i32"], ["pages", "i32"], ["page_bytes", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** Stores keys and values as f32. */
@@ -86,6 +98,12 @@ export const signatures = {
 	pack_qb4w_f32_packed: [["dst", "QB4W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** dst = the tiles of rows [lo, hi) of Q8_0[n, k]; src holds those rows. Units are rows, in multiples of 16. */
 	pack_qb8w_q8_0: [["dst", "QB8W"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** The same with bf16 scales. */
+	pack_qc8w_i8_bf16: [["dst", "QC8W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** The same with f16 scales. */
+	pack_qc8w_i8_f16: [["dst", "QC8W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** dst = the tiles of rows [lo, hi) of a matrix [n, k] of int8 codes with f32 scales [n]; codes and scales hold those rows. Units are rows, in multiples of 16. */
+	pack_qc8w_i8_f32: [["dst", "QC8W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** Rows of x[rows, k] as qb8, k a multiple of 32: d = max |x| / 127 of the group, q = x / d rounded half away from zero; d is rounded to f16 after that, as llama.cpp's Q8_0 does. Units are rows. */
 	quantize_f32_qb8: [["y", "QD8"], ["x", "F32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** Rows of x[rows, k] as qd8 with a zero point: s = (max − min) / 255 where max ≥ 0 ≥ min, at least 2^-23, z = −128 − min / s and q = x / s + z, both rounded half to even and cut to −128 … 127. Units are rows. */
@@ -96,6 +114,12 @@ export const signatures = {
 	rmsnorm_f32: [["y", "F32"], ["x", "F32"], ["w", "F32"], ["d", "i32"], ["eps", "f32"], ["lo", "i32"], ["hi", "i32"]],
 	/** Turns the heads of x[rows, heads, d] in place: with c, s of row t, (x[j], x[j + d/2]) becomes (x[j] · c[j] − x[j + d/2] · s[j], x[j + d/2] · c[j] + x[j] · s[j]). Units are heads of rows: rows · heads of them. */
 	rope_f32: [["x", "F32"], ["cos_sin", "F32"], ["heads", "i32"], ["d", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** rope_f32 on k, in place, and kv_write_f16 in one. */
+	rope_kv_write_f16: [["kv", "KV"], ["k", "F32"], ["v", "F32"], ["cos_sin", "F32"], ["table", "I32"], ["sequence", "I32"], ["position", "I32"], ["kv_heads", "i32"], ["d", "i32"], ["pages", "i32"], ["page_bytes", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** rope_f32 on k, in place, and kv_write_f32 in one. */
+	rope_kv_write_f32: [["kv", "KV"], ["k", "F32"], ["v", "F32"], ["cos_sin", "F32"], ["table", "I32"], ["sequence", "I32"], ["position", "I32"], ["kv_heads", "i32"], ["d", "i32"], ["pages", "i32"], ["page_bytes", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** rope_f32 on k, in place, and kv_write_i8 in one. */
+	rope_kv_write_i8: [["kv", "KV"], ["k", "F32"], ["v", "F32"], ["cos_sin", "F32"], ["table", "I32"], ["sequence", "I32"], ["position", "I32"], ["kv_heads", "i32"], ["d", "i32"], ["pages", "i32"], ["page_bytes", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** cos_sin[t, j] = cos(angle) · attention_factor, cos_sin[t, half + j] = sin(angle) · attention_factor with angle = position[t] · inv_freq[j] rounded to f32, as the models were trained. Units are rows. */
 	rope_table_f32: [["cos_sin", "F32"], ["position", "I32"], ["inv_freq", "F32"], ["half", "i32"], ["attention_factor", "f32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[i] = by · x[i] */

@@ -3,10 +3,18 @@ import * as attention from "./attention.ts";
 import * as elementwise from "./elementwise.ts";
 import type { Entry } from "./entry.ts";
 import * as floatw from "./floatw.ts";
-import { kv_write_f16, kv_write_f32, kv_write_i8 } from "./kv.ts";
+import {
+	kv_write_f16,
+	kv_write_f32,
+	kv_write_i8,
+	rope_kv_write_f16,
+	rope_kv_write_f32,
+	rope_kv_write_i8,
+} from "./kv.ts";
 import * as norm from "./norm.ts";
 import * as qb4w from "./qb4w.ts";
 import * as qb8w from "./qb8w.ts";
+import * as qc8w from "./qc8w.ts";
 import {
 	quantize_f32_qb8,
 	quantize_f32_qd8,
@@ -24,9 +32,13 @@ export const reference: { readonly [K in KernelName]: Entry<K> } = {
 	kv_write_f16,
 	kv_write_f32,
 	kv_write_i8,
+	rope_kv_write_f16,
+	rope_kv_write_f32,
+	rope_kv_write_i8,
 	...norm,
 	...qb4w,
 	...qb8w,
+	...qc8w,
 	quantize_f32_qb8,
 	quantize_f32_qd8,
 	quantize_f32_qs8,

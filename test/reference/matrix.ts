@@ -138,9 +138,9 @@ export function quantizedInputs(
 	return o.put(bytes);
 }
 
-type QuantizedGemm = Extract<KernelName, `gemm_q${string}`>;
+type QuantizedGemm = Extract<KernelName, `gemm_${string}_q${string}`>;
 
-/** The entry of a matrix kernel with quantized inputs, tried on [k, block] pairs. */
+/** The entry of a matrix kernel with quantized weights, tried on [k, block] pairs. */
 export function quantizedGemm(
 	form: Form,
 	layout: PlainLayout,

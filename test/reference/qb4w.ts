@@ -14,7 +14,7 @@ import {
 	WHOLE,
 } from "./matrix.ts";
 import { type Operands, viewOf } from "./operands.ts";
-import { qb8, qd8 } from "./quantize.ts";
+import { plain, qb8, qd8 } from "./quantize.ts";
 
 /** A type of scale: how it is stored, and where a tile keeps that of row r. */
 interface ScaleType {
@@ -158,6 +158,9 @@ const sizes = [
 	[1120, 1120],
 ] as const;
 
+export const gemm_f32_qb4w_f16 = quantizedGemm(plain, layout(half), sizes);
+export const gemm_f32_qb4w_bf16 = quantizedGemm(plain, layout(brain), sizes);
+export const gemm_f32_qb4w_f32 = quantizedGemm(plain, layout(float), sizes);
 export const gemm_qb8_qb4w_f16 = quantizedGemm(qb8, layout(half), sizes);
 export const gemm_qb8_qb4w_bf16 = quantizedGemm(qb8, layout(brain), sizes);
 export const gemm_qd8_qb4w_bf16 = quantizedGemm(qd8, layout(brain), sizes);

@@ -32,6 +32,17 @@ function writeGroup(memory: View, address: number, codes: readonly number[]) {
 	memory.u16(address).set([sum(0), sum(1)]);
 }
 
+/** Not quantized. */
+export const plain: Form = {
+	rowBytes: activations.f32.rowBytes,
+	hasZero: false,
+	read: (memory, address, k) =>
+		Float64Array.from(memory.f32(address).subarray(0, k)),
+	write: (memory, address, { codes, scale }) => {
+		memory.f32(address).set(codes.map((q, c) => scale(c) * q));
+	},
+};
+
 export const qb8: Form = {
 	rowBytes: activations.qb8.rowBytes,
 	hasZero: false,

@@ -1,0 +1,56 @@
+// Sums of products of f32 inputs and codes as f32, a scale per group of 32 columns. Within a group products are added up
+// in the order of the columns, and the group's sum times its scale is added to the result: the same for one row and many.
+
+import { madd } from "./simd";
+import { GROUP, SCALES_BYTES } from "./int8";
+import { RESULT_BYTES } from "./tile";
+
+/** Input rows of a register tile with 2 vectors of weight rows: 12 sums leave 3 of 15 registers for operands. */
+const T = 6;
+
+/** f[t, 0 .. 16) += Σ_g scales[g, :] · Σ_c x[t, c] · codes[c, :] for `rows` rows of x, `rowBytes` apart. f has T − 1 rows to spare. */
+export function multiplyFloats(f: usize, codes: usize, scales: usize, x: usize, rowBytes: usize, rows: i32, groups: i32): void {
+  for (let t = 0; t < rows; t += T) tile(f + <usize>t * RESULT_BYTES, codes, scales, x + <usize>t * rowBytes, rowBytes, rows - t, groups);
+}
+
+// @ts-ignore: decorator
+@inline function tile(f: usize, codes: usize, scales: usize, x: usize, rowBytes: usize, rows: i32, groups: i32): void {
+  for (let h: usize = 0; h < 2; h++) {
+    let w = codes + (h << 5);
+    let s = scales + (h << 5);
+    const to = f + (h << 5);
+    for (let $t = 0; $t < T; $t++) let x$t = x + <usize>min($t, rows - 1) * rowBytes;
+    for (let g = 0; g < groups; g++) {
+      for (let $t = 0; $t < T; $t++) {
+        let a0_$t = f32x4.splat(0);
+        let a1_$t = a0_$t;
+      }
+      for (let c = 0; c < GROUP; c += 4) {
+        for (let $i = 0; $i < 4; $i++) {
+          const w0 = v128.load(w, 64 * $i);
+          const w1 = v128.load(w, 64 * $i + 16);
+          for (let $t = 0; $t < T; $t++) {
+            const b = v128.load32_splat(x$t, 4 * $i);
+            a0_$t = madd(b, w0, a0_$t);
+            a1_$t = madd(b, w1, a1_$t);
+          }
+        }
+        w += 256;
+        for (let $t = 0; $t < T; $t++) x$t += 16;
+      }
+      const s0 = v128.load(s);
+      const s1 = v128.load(s, 16);
+      for (let $t = 0; $t < T; $t++) {
+        v128.store(to, madd(a0_$t, s0, v128.load(to, 64 * $t)), 64 * $t);
+        v128.store(to, madd(a1_$t, s1, v128.load(to, 64 * $t + 16)), 64 * $t + 16);
+      }
+      s += SCALES_BYTES;
+    }
+  }
+}
+
+/** Column i of 4 rows' signed bytes as f32. */
+// @ts-ignore: decorator
+@inline export function byte(bytes: v128, i: i32): v128 {
+  return f32x4.convert_i32x4_s(i32x4.shr_s(i32x4.shl(bytes, 24 - 8 * i), 24));
+}

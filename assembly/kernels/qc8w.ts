@@ -1,0 +1,197 @@
+// Weights of 8 bits with a scale per row: torchao's, compressed-tensors' and bitsandbytes' int8.
+//
+//   tile of 16 rows:  scales: f32, rows 0-15 | sums R: i32, rows 0-15 | group of 32 columns | group | …     128 + 512 per group
+//   group:            rows 0-7 | rows 8-15
+//   8 rows:           columns 0-3 | 4-7 | … | 28-31; each: row 0: 4 bytes | row 1 | … | row 7
+//   code:             q + 128, q = −128 … 127; a last group with fewer columns is filled up with q = 0
+//
+//   w[j, c] = scale[j] · q             8 bits per weight, and 64 per row
+//   R[j] = Σ_c q[j, c]
+//   x as f32:  y[t, j] = Σ over groups of scale[j] · Σ_c x[t, c] · q[j, c]
+//   x as qd8:  y[t, j] = s · scale[j] · (Σ_c x[t, c] · q[j, c] − z · R[j])
+
+import { Bytes, F32, F32Or0, I32, QC8W, QD8, Scratch } from "../types";
+import { byte } from "../float32";
+import { codesBytes, dot, dot32, dotOfBytes, dotsAreSigned, even, FLOATS, GROUP, lowBytes, odd, PLAIN, QD8_BYTES, SCALES_BYTES, unpackBytes } from "../int8";
+import { gemmFloats, gemmIntegers } from "../matrix";
+import { madd } from "../simd";
+import { half, ROWS, storeTransposed } from "../tile";
+
+const HEADER_BYTES: usize = 128;
+const GROUP_BYTES: usize = 512;
+
+/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+export function gemm_f32_qc8w(y: F32, x: F32, w: QC8W, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, scratch: Scratch, lo: i32, hi: i32): void {
+  gemmFloats(y, x, w, tileBytes(k), bias, residual, rows, n, k, 0, scratch, lo, hi, multiplyOne, unpack);
+}
+
+/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+export function gemm_qd8_qc8w(y: F32, x: QD8, w: QC8W, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, scratch: Scratch, lo: i32, hi: i32): void {
+  const zero = dotsAreSigned() ? 0 : 128;
+  gemmIntegers(y, x, w, tileBytes(k), bias, residual, rows, n, k, zero, dotOfBytes(), scratch, lo, hi, multiplyOne, unpack);
+}
+
+/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
+export function embed_qc8w(y: F32, tokens: I32, w: QC8W, d: i32, scale: f32, lo: i32, hi: i32): void {
+  for (let t = lo; t < hi; t++) {
+    const token = load<i32>(tokens + (<usize>t << 2));
+    const r = token % ROWS;
+    const row = y + (<usize>t * <usize>d << 2);
+    const tile = w + <usize>(token / ROWS) * tileBytes(d);
+    const s = load<f32>(tile + (<usize>r << 2));
+    for (let c = 0; c < d; c++) {
+      store<f32>(row + (<usize>c << 2), scale * (s * <f32>(<i32>load<u8>(tile + codeAt(r, c)) - 128)));
+    }
+  }
+}
+
+/**
+ * dst = the tiles of rows [lo, hi) of a matrix [n, k] of int8 codes with f32 scales [n]; codes and scales hold those rows.
+ * Units are rows, in multiples of 16.
+ */
+export function pack_qc8w_i8_f32(dst: QC8W, codes: Bytes, scales: Bytes, n: i32, k: i32, lo: i32, hi: i32): void {
+  pack<f32>(dst, codes, scales, k, lo, hi);
+}
+
+/** The same with bf16 scales. */
+export function pack_qc8w_i8_bf16(dst: QC8W, codes: Bytes, scales: Bytes, n: i32, k: i32, lo: i32, hi: i32): void {
+  pack<i16>(dst, codes, scales, k, lo, hi);
+}
+
+/** The same with f16 scales. */
+export function pack_qc8w_i8_f16(dst: QC8W, codes: Bytes, scales: Bytes, n: i32, k: i32, lo: i32, hi: i32): void {
+  pack<u16>(dst, codes, scales, k, lo, hi);
+}
+
+// @ts-ignore: decorator
+@inline function pack<S>(dst: usize, codes: usize, scales: usize, k: i32, lo: i32, hi: i32): void {
+  const flip = i8x16.splat(-128);
+  const whole = k & ~15;
+  for (let j = lo; j < hi; j += ROWS) {
+    const tile = dst + <usize>(j / ROWS) * tileBytes(k);
+    const rows = min(ROWS, hi - j);
+    if (rows < ROWS || k % GROUP != 0) {
+      memory.fill(tile, 0, HEADER_BYTES);
+      memory.fill(tile + HEADER_BYTES, 128, tileBytes(k) - HEADER_BYTES);
+    }
+    for (let r = 0; r < rows; r++) {
+      store<f32>(tile + (<usize>r << 2), isFloat<S>() ? load<f32>(scales) : half<S>(scales));
+      scales += sizeof<S>();
+      store<i32>(tile + (<usize>r << 2), sum(codes + <usize>r * <usize>k, k), 64);
+    }
+    let c = 0;
+    if (rows == ROWS) {
+      // 4 rows × 4 columns at a time: 32-bit lanes are transposed.
+      for (; c < whole; c += 16) {
+        for (let r = 0; r < ROWS; r += 4) {
+          const from = codes + <usize>r * <usize>k + <usize>c;
+          for (let $i = 0; $i < 4; $i++) let row$i = v128.xor(v128.load(from + $i * <usize>k), flip);
+          storeTransposed(tile + codeAt(r, c), 32, row0, row1, row2, row3);
+        }
+      }
+    }
+    for (; c < k; c++) {
+      for (let r = 0; r < rows; r++) store<u8>(tile + codeAt(r, c), load<u8>(codes + <usize>r * <usize>k + <usize>c) ^ 128);
+    }
+    codes += <usize>ROWS * <usize>k;
+  }
+}
+
+/** Σ of k int8. */
+function sum(codes: usize, k: i32): i32 {
+  let total = i32x4.splat(0);
+  let c = 0;
+  for (; c + 16 <= k; c += 16, codes += 16) {
+    total = i32x4.add(total, i32x4.extadd_pairwise_i16x8_s(i16x8.extadd_pairwise_i8x16_s(v128.load(codes))));
+  }
+  let rest = i32x4.extract_lane(total, 0) + i32x4.extract_lane(total, 1) + i32x4.extract_lane(total, 2) + i32x4.extract_lane(total, 3);
+  for (; c < k; c++, codes++) rest += load<i8>(codes);
+  return rest;
+}
+
+// @ts-ignore: decorator
+@inline function tileBytes(k: i32): usize {
+  return HEADER_BYTES + <usize>((k + GROUP - 1) / GROUP) * GROUP_BYTES;
+}
+
+/** Offset in a tile of the code of row r, column c. */
+// @ts-ignore: decorator
+@inline function codeAt(r: i32, c: i32): usize {
+  return HEADER_BYTES + <usize>(c / GROUP) * GROUP_BYTES + <usize>(((r & 8) << 5) | ((c & 28) << 3) | ((r & 7) << 2) | (c & 3));
+}
+
+function multiplyOne(f: usize, tile: usize, x: usize, groups: i32, block: i32, how: i32): void {
+  if (how == FLOATS) multiplyFloats(f, tile, x, groups);
+  else if (how == PLAIN) multiplyPlain(f, tile + HEADER_BYTES, x, groups);
+  else multiplyRelaxed(f, tile + HEADER_BYTES, x, groups);
+}
+
+function multiplyFloats(f: usize, tile: usize, x: usize, groups: i32): void {
+  const flip = i8x16.splat(-128);
+  for (let $v = 0; $v < 4; $v++) {
+    let f$v = v128.load(f, 16 * $v);
+    let s$v = v128.load(tile, 16 * $v);
+  }
+  for (let p = tile + HEADER_BYTES; groups > 0; groups--) {
+    for (let $v = 0; $v < 4; $v++) let a$v = f32x4.splat(0);
+    for (let s = 0; s < 8; s++) {
+      for (let $i = 0; $i < 4; $i++) let x$i = v128.load32_splat(x, 4 * $i);
+      for (let $v = 0; $v < 4; $v++) {
+        const codes = v128.xor(v128.load(p, 256 * ($v / 2) + 16 * ($v % 2)), flip);
+        for (let $i = 0; $i < 4; $i++) a$v = madd(x$i, byte(codes, $i), a$v);
+      }
+      p += 32;
+      x += 16;
+    }
+    p += 256;
+    for (let $v = 0; $v < 4; $v++) f$v = madd(a$v, s$v, f$v);
+  }
+  for (let $v = 0; $v < 4; $v++) v128.store(f, f$v, 16 * $v);
+}
+
+function multiplyRelaxed(f: usize, p: usize, x: usize, groups: i32): void {
+  const flip = i8x16.splat(dotsAreSigned() ? -128 : 0);
+  const zeros = i16x8.splat(dotsAreSigned() ? 0 : -128);
+  for (let $v = 0; $v < 4; $v++) let a$v = v128.load(f, 16 * $v);
+  for (let g = 0; g < groups; g++) {
+    const start = i32x4.dot_i16x8_s(v128.load32_splat(x), zeros);
+    for (let $v = 0; $v < 4; $v++) a$v = i32x4.add(a$v, start);
+    for (let $s = 0; $s < 8; $s++) {
+      const xs = v128.load32_splat(x, 4 + 4 * $s);
+      for (let $v = 0; $v < 4; $v++) a$v = dot32(xs, v128.xor(v128.load(p, 256 * ($v / 2) + 16 * ($v % 2) + 32 * $s), flip), a$v);
+    }
+    p += GROUP_BYTES;
+    x += QD8_BYTES;
+  }
+  for (let $v = 0; $v < 4; $v++) v128.store(f, a$v, 16 * $v);
+}
+
+function multiplyPlain(f: usize, p: usize, x: usize, groups: i32): void {
+  const zeros = i16x8.splat(-128);
+  const low = lowBytes();
+  for (let $v = 0; $v < 4; $v++) let a$v = v128.load(f, 16 * $v);
+  for (let g = 0; g < groups; g++) {
+    const start = i32x4.dot_i16x8_s(v128.load32_splat(x), zeros);
+    for (let $v = 0; $v < 4; $v++) a$v = i32x4.add(a$v, start);
+    for (let $s = 0; $s < 8; $s++) {
+      const xs = v128.load32_splat(x, 4 + 4 * $s);
+      const evenX = even(xs);
+      const oddX = odd(xs);
+      for (let $v = 0; $v < 4; $v++) {
+        const codes = v128.load(p, 256 * ($v / 2) + 16 * ($v % 2) + 32 * $s);
+        a$v = dot(evenX, v128.and(codes, low), a$v);
+        a$v = dot(oddX, i16x8.shr_u(codes, 8), a$v);
+      }
+    }
+    p += GROUP_BYTES;
+    x += QD8_BYTES;
+  }
+  for (let $v = 0; $v < 4; $v++) v128.store(f, a$v, 16 * $v);
+}
+
+function unpack(scales: usize, codes: usize, tile: usize, group: i32, count: i32, block: i32, how: i32): void {
+  for (let g = 0; g < count; g++) {
+    if (how == FLOATS) memory.copy(scales + <usize>g * SCALES_BYTES, tile, SCALES_BYTES);
+    unpackBytes(codes + <usize>g * codesBytes(how), tile + HEADER_BYTES + <usize>(group + g) * GROUP_BYTES, how);
+  }
+}
