@@ -1,0 +1,5 @@
+/** A WebAssembly file, which workerd compiles ahead of time. The build puts the two kernel builds beside this one. */
+declare module "*.wasm" {
+	const module: WebAssembly.Module;
+	export default module;
+}
