@@ -1,5 +1,23 @@
 import { defineConfig } from "vitest/config";
 
+/** `npm test` runs "default" in minutes; `npm run test:heavy` runs what needs other runtimes, or time. */
 export default defineConfig({
-	test: { include: ["test/**/*.test.ts"], testTimeout: 60_000 },
+	test: {
+		testTimeout: 60_000,
+		// A file with the results as JSON, for .ci/run.
+		reporters: process.env.TEST_REPORT ? ["default", "json"] : ["default"],
+		...(process.env.TEST_REPORT
+			? { outputFile: { json: process.env.TEST_REPORT } }
+			: {}),
+		projects: [
+			{
+				extends: true,
+				test: { name: "default", include: ["test/**/*.test.ts"] },
+			},
+			{
+				extends: true,
+				test: { name: "heavy", include: ["test/**/*.heavy.ts"] },
+			},
+		],
+	},
 });

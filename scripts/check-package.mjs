@@ -1,0 +1,98 @@
+// npm run check:package: packs the package and looks at it as a stranger would. Says its sizes.
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+
+const MODEL = "dist/embedded/model.js";
+const KERNELS = ["dist/embedded/simd.wasm", "dist/embedded/relaxed.wasm"];
+/** Most bytes of the package without the embedded model, packed, and of one kernel build. */
+const PACKED_BYTES = 1_000_000;
+const KERNEL_BYTES = 200_000;
+const EXPECTED =
+	/^(package\.json|README\.md|CHANGELOG\.md|LICENSE|dist\/.+(\.js|\.d\.ts|\.wasm))$/;
+
+function run(command, args, options = {}) {
+	const { status, stdout, stderr, error } = spawnSync(command, args, {
+		encoding: "utf8",
+		...options,
+	});
+	if (error) throw error;
+	if (status !== 0)
+		throw new Error(
+			`${command} ${args.join(" ")}: exit code ${status}\n${stdout}${stderr}`,
+		);
+	return stdout;
+}
+
+function expect(condition, message) {
+	if (!condition) throw new Error(message);
+}
+
+const bin = (name) => join("node_modules", ".bin", name);
+const kilobytes = (bytes) => `${(bytes / 1000).toFixed(0)} kB`;
+
+const folder = mkdtempSync(join(tmpdir(), "nibble-package-"));
+try {
+	// The build has just been made: scripts would make it again.
+	const pack = ["pack", "--json", "--ignore-scripts", "--pack-destination"];
+	const [packed] = JSON.parse(run("npm", [...pack, folder]));
+	const { filename, size, unpackedSize, files } = packed;
+	const tarball = resolve(folder, filename);
+
+	for (const { path } of files)
+		expect(EXPECTED.test(path), `${path} does not belong into the package`);
+	const model = files.find(({ path }) => path === MODEL);
+	expect(model, `${MODEL} is missing`);
+	for (const { path, size } of files)
+		if (KERNELS.includes(path))
+			expect(size <= KERNEL_BYTES, `${path} has ${size} bytes`);
+	// What the model adds is found by packing it alone.
+	const alone = run("tar", ["-czf", "-", MODEL], {
+		encoding: "buffer",
+		maxBuffer: 2 ** 30,
+	});
+	const withoutModel = size - alone.length;
+	expect(
+		withoutModel <= PACKED_BYTES,
+		`${withoutModel} packed bytes without the embedded model, expected at most ${PACKED_BYTES}`,
+	);
+
+	run(bin("publint"), ["run", "--strict", tarball]);
+	run(bin("attw"), [tarball, "--profile", "esm-only"]);
+
+	// Installed elsewhere, from nothing but the tarball.
+	writeFileSync(join(folder, "package.json"), '{ "type": "module" }');
+	const quiet = ["--no-audit", "--no-fund", "--loglevel=error"];
+	run("npm", ["install", ...quiet, tarball], { cwd: folder });
+	writeFileSync(
+		join(folder, "stranger.js"),
+		`import { Model } from "nibble-lm";
+const model = await Model.load();
+const { text } = await model.generate("Once upon a time", { maxNewTokens: 8 });
+await model.dispose();
+if (text === "") throw new Error("no text");
+`,
+	);
+	run("node", ["stranger.js"], { cwd: folder });
+	const said = run(
+		join(folder, "node_modules", ".bin", "nibble"),
+		["generate", "--quiet", "--max-new-tokens", "8", "Once upon a time"],
+		{ cwd: folder },
+	);
+	expect(said.trim() !== "", "nibble generate printed nothing");
+
+	console.log(
+		[
+			`package  ${kilobytes(size)} packed, ${kilobytes(unpackedSize)} unpacked, ${files.length} files`,
+			`         ${kilobytes(withoutModel)} packed without the embedded model`,
+			...KERNELS.map((path) => {
+				const { size } = files.find((file) => file.path === path);
+				return `kernels  ${kilobytes(size)}  ${path}`;
+			}),
+			"publint and arethetypeswrong (ESM only) found nothing; an installed copy generates text",
+		].join("\n"),
+	);
+} finally {
+	rmSync(folder, { recursive: true, force: true });
+}
