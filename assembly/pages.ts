@@ -44,47 +44,112 @@ export function writeHead<W>(head: usize, slot: usize, k: usize, v: usize, d: i3
   const row = <usize>PANEL * sizeof<W>();
   const keys = head + (slot >> 4) * row * <usize>d + (slot & 15) * sizeof<W>();
   const values = head + <usize>(PAGE * d) * sizeof<W>() + slot * row;
-  let kScale: f32 = 1;
-  let vScale: f32 = 1;
+  let kFactor: f32 = 1;
+  let vFactor: f32 = 1;
   if (sizeof<W>() == 1) {
     const scales = head + <usize>headElements(d) + (slot << 2);
-    kScale = largest(k, d);
-    vScale = largest(v, d);
-    store<f32>(scales, kScale / 127);
-    store<f32>(scales, vScale / 127, 256);
-    kScale = kScale == 0 ? 0 : 127 / kScale;
-    vScale = vScale == 0 ? 0 : 127 / vScale;
+    kFactor = largest(k, d);
+    vFactor = largest(v, d);
+    store<f32>(scales, kFactor / 127);
+    store<f32>(scales, vFactor / 127, 256);
+    kFactor = kFactor == 0 ? 0 : 127 / kFactor;
+    vFactor = vFactor == 0 ? 0 : 127 / vFactor;
   }
-  for (let j: usize = 0; j < <usize>d; j++) {
-    put<W>(keys + j * row, load<f32>(k + (j << 2)), kScale);
-    put<W>(values + (j >> 4) * (row << 6) + (j & 15) * sizeof<W>(), load<f32>(v + (j << 2)), vScale);
+  const kFactors = f32x4.splat(kFactor);
+  const vFactors = f32x4.splat(vFactor);
+  let j: i32 = 0;
+  for (; j + 4 <= d; j += 4) {
+    const at = <usize>j << 2;
+    const x = stored<W>(v128.load(k + at), kFactors);
+    const to = keys + <usize>j * row;
+    if (sizeof<W>() == 4) {
+      v128.store_lane<f32>(to, x, 0);
+      v128.store_lane<f32>(to, x, 1, 64);
+      v128.store_lane<f32>(to, x, 2, 128);
+      v128.store_lane<f32>(to, x, 3, 192);
+      v128.store(values + channel<W>(j), v128.load(v + at));
+    } else if (sizeof<W>() == 2) {
+      v128.store_lane<u16>(to, x, 0);
+      v128.store_lane<u16>(to, x, 2, 32);
+      v128.store_lane<u16>(to, x, 4, 64);
+      v128.store_lane<u16>(to, x, 6, 96);
+      const y = stored<W>(v128.load(v + at), vFactors);
+      v128.store_lane<u64>(values + channel<W>(j), i16x8.narrow_i32x4_u(y, y), 0);
+    } else {
+      v128.store_lane<u8>(to, x, 0);
+      v128.store_lane<u8>(to, x, 4, 16);
+      v128.store_lane<u8>(to, x, 8, 32);
+      v128.store_lane<u8>(to, x, 12, 48);
+      const y = stored<W>(v128.load(v + at), vFactors);
+      const words = i16x8.narrow_i32x4_s(y, y);
+      v128.store_lane<u32>(values + channel<W>(j), i8x16.narrow_i16x8_s(words, words), 0);
+    }
   }
-  for (let j = <usize>d; j < <usize>padded(d); j++) put<W>(values + (j >> 4) * (row << 6) + (j & 15) * sizeof<W>(), 0, 0);
+  for (; j < d; j++) {
+    const at = <usize>j << 2;
+    put<W>(keys + <usize>j * row, stored<W>(v128.load32_splat(k + at), kFactors));
+    put<W>(values + channel<W>(j), stored<W>(v128.load32_splat(v + at), vFactors));
+  }
+  for (; j < padded(d); j++) put<W>(values + channel<W>(j), f32x4.splat(0));
+}
+
+/** Offset of channel j in the values of a position. */
+// @ts-ignore: decorator
+@inline function channel<W>(j: i32): usize {
+  return <usize>((j & ~15) * PAGE + (j & 15)) * sizeof<W>();
+}
+
+/** Four elements W, each in the low bits of a lane. */
+// @ts-ignore: decorator
+@inline function stored<W>(x: v128, factor: v128): v128 {
+  if (sizeof<W>() == 4) return x;
+  if (sizeof<W>() == 2) return halves(x);
+  return i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(x, factor)));
 }
 
 // @ts-ignore: decorator
-@inline function put<W>(at: usize, x: f32, scale: f32): void {
-  if (sizeof<W>() == 4) store<f32>(at, x);
-  else if (sizeof<W>() == 2) store<u16>(at, half(x));
-  else store<i8>(at, <i8>nearest<f32>(x * scale));
+@inline function put<W>(at: usize, x: v128): void {
+  if (sizeof<W>() == 4) v128.store_lane<f32>(at, x, 0);
+  else if (sizeof<W>() == 2) v128.store_lane<u16>(at, x, 0);
+  else v128.store_lane<u8>(at, x, 0);
 }
 
 /** The largest magnitude, or NaN where there is one. */
 function largest(x: usize, d: i32): f32 {
-  let m: f32 = 0;
-  for (let j = 0; j < d; j++) m = max<f32>(m, abs<f32>(load<f32>(x + (<usize>j << 2))));
-  return m;
+  let m = f32x4.splat(0);
+  let j: i32 = 0;
+  for (; j + 4 <= d; j += 4, x += 16) m = f32x4.max(m, f32x4.abs(v128.load(x)));
+  for (; j < d; j++, x += 4) m = f32x4.max(m, f32x4.abs(v128.load32_splat(x)));
+  return max(max(f32x4.extract_lane(m, 0), f32x4.extract_lane(m, 1)), max(f32x4.extract_lane(m, 2), f32x4.extract_lane(m, 3)));
 }
 
+// Constant vectors live in memory: V8 rebuilds a v128.const in three instructions at every use, a load is one.
+const HALF: usize = memory.data<u32>(
+  [
+    0x80000000, 0x80000000, 0x80000000, 0x80000000, // the sign of an f32
+    1, 1, 1, 1,
+    0xc8000fff, 0xc8000fff, 0xc8000fff, 0xc8000fff, // −112 in the exponent, and just less than half of what goes
+    0x3f000000, 0x3f000000, 0x3f000000, 0x3f000000, // 0.5
+    0x38800000, 0x38800000, 0x38800000, 0x38800000, // 2^-14, the smallest normal f16
+    0x477fefff, 0x477fefff, 0x477fefff, 0x477fefff, // the last f32 that rounds to 65504
+    0x00007bff, 0x00007bff, 0x00007bff, 0x00007bff, // 65504
+    0x7f800000, 0x7f800000, 0x7f800000, 0x7f800000, // Inf
+    0x00007e00, 0x00007e00, 0x00007e00, 0x00007e00, // NaN
+  ],
+  16,
+);
+
 /** Bits of the nearest f16, ties to even; beyond ±65504 it saturates. */
-function half(x: f32): u16 {
-  const bits = reinterpret<u32>(x);
-  const sign = (bits >> 16) & 0x8000;
-  let a = bits & 0x7fffffff;
-  if (a > 0x7f800000) return <u16>(sign | 0x7e00);
-  if (a >= 0x477ff000) return <u16>(sign | 0x7bff);
+// @ts-ignore: decorator
+@inline function halves(x: v128): v128 {
+  const sign = v128.and(x, v128.load(HALF));
+  const a = v128.xor(x, sign);
+  const odd = v128.and(i32x4.shr_u(a, 13), v128.load(HALF, 16));
+  let h = i32x4.shr_u(i32x4.add(i32x4.add(a, v128.load(HALF, 32)), odd), 13);
   // Below 2^-14 an f16 is a multiple of 2^-24, and so are the f32 from 0.5 to 1: the addition rounds.
-  if (a < 0x38800000) return <u16>(sign | (reinterpret<u32>(reinterpret<f32>(a) + 0.5) - 0x3f000000));
-  a += 0xc8000fff + ((a >> 13) & 1);
-  return <u16>(sign | (a >> 13));
+  const small = i32x4.sub(f32x4.add(a, v128.load(HALF, 48)), v128.load(HALF, 48));
+  h = v128.bitselect(small, h, i32x4.lt_s(a, v128.load(HALF, 64)));
+  h = v128.bitselect(v128.load(HALF, 96), h, i32x4.gt_s(a, v128.load(HALF, 80)));
+  h = v128.bitselect(v128.load(HALF, 128), h, i32x4.gt_s(a, v128.load(HALF, 112)));
+  return v128.or(h, i32x4.shr_u(sign, 16));
 }

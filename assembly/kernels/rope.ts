@@ -56,29 +56,27 @@ export function rope_table_f32(cos_sin: F32, position: I32, inv_freq: F32, half:
 export function rope_f32(x: F32, cos_sin: F32, heads: i32, d: i32, lo: i32, hi: i32): void {
   const half = <usize>d << 1; // bytes of d/2 elements
   for (let u = lo; u < hi; u++) {
-    const at = x + (<usize>u * <usize>d << 2);
-    rotate(at, at, cos_sin + (<usize>(u / heads) * <usize>d << 2), half);
+    rotate(x + (<usize>u * <usize>d << 2), cos_sin + (<usize>(u / heads) * <usize>d << 2), half);
   }
 }
 
-/** Rotates one head of 2 · half bytes from `from` to `to`; the row of the table has the same size. */
-// @ts-ignore: decorator
-@inline export function rotate(to: usize, from: usize, cos_sin: usize, half: usize): void {
+/** Rotates one head of 2 · half bytes in place; the row of the table has the same size. */
+export function rotate(x: usize, cos_sin: usize, half: usize): void {
   let i: usize = 0;
   for (; i + 16 <= half; i += 16) {
-    const a = v128.load(from + i);
-    const b = v128.load(from + i + half);
+    const a = v128.load(x + i);
+    const b = v128.load(x + i + half);
     const c = v128.load(cos_sin + i);
     const s = v128.load(cos_sin + i + half);
-    v128.store(to + i, madd(a, c, f32x4.neg(f32x4.mul(b, s))));
-    v128.store(to + i + half, madd(b, c, f32x4.mul(a, s)));
+    v128.store(x + i, madd(a, c, f32x4.neg(f32x4.mul(b, s))));
+    v128.store(x + i + half, madd(b, c, f32x4.mul(a, s)));
   }
   for (; i < half; i += 4) {
-    const a = load<f32>(from + i);
-    const b = load<f32>(from + i + half);
+    const a = load<f32>(x + i);
+    const b = load<f32>(x + i + half);
     const c = load<f32>(cos_sin + i);
     const s = load<f32>(cos_sin + i + half);
-    store<f32>(to + i, a * c - b * s);
-    store<f32>(to + i + half, b * c + a * s);
+    store<f32>(x + i, a * c - b * s);
+    store<f32>(x + i + half, b * c + a * s);
   }
 }

@@ -3,6 +3,7 @@ import type { Entry, View } from "./entry.ts";
 import { exact } from "./entry.ts";
 import { floatToHalf, halfToFloat } from "./half.ts";
 import type { Operands } from "./operands.ts";
+import { rope_f32 } from "./rope.ts";
 
 const { fround } = Math;
 
@@ -99,33 +100,65 @@ function roundToEven(x: number): number {
 	return Math.round(x);
 }
 
+/** Keys and values of five rows of two sequences, and pages to put them into. */
 type KvWrite = "kv_write_f32" | "kv_write_f16" | "kv_write_i8";
+
+type RopeKvWrite =
+	| "rope_kv_write_f32"
+	| "rope_kv_write_f16"
+	| "rope_kv_write_i8";
+type Args = Parameters<Entry<KvWrite>["run"]>[0];
+
+function write(
+	type: CacheType,
+	args: Args,
+	lo: number,
+	hi: number,
+	memory: View,
+) {
+	const { kv, table, sequence, position, kv_heads, d } = args;
+	for (let u = lo; u < hi; u++) {
+		const t = Math.floor(u / kv_heads);
+		const at = memory.i32(position)[t]!;
+		const entryAt = memory.i32(sequence)[t]! * args.pages + Math.floor(at / 64);
+		const page = kv + memory.i32(table)[entryAt]! * args.page_bytes;
+		const place = { type, page, head: u % kv_heads, d };
+		const key = memory.f32(args.k).subarray(u * d, u * d + d);
+		const value = memory.f32(args.v).subarray(u * d, u * d + d);
+		writeVector(memory, place, at % 64, "key", key);
+		writeVector(memory, place, at % 64, "value", value);
+	}
+}
 
 function entry(type: CacheType): Entry<KvWrite> {
 	return {
-		run(args, lo, hi, memory) {
-			const { kv, table, sequence, position, kv_heads, d } = args;
-			for (let u = lo; u < hi; u++) {
-				const t = Math.floor(u / kv_heads);
-				const at = memory.i32(position)[t]!;
-				const entryAt =
-					memory.i32(sequence)[t]! * args.pages + Math.floor(at / 64);
-				const page = kv + memory.i32(table)[entryAt]! * args.page_bytes;
-				const place = { type, page, head: u % kv_heads, d };
-				const key = memory.f32(args.k).subarray(u * d, u * d + d);
-				const value = memory.f32(args.v).subarray(u * d, u * d + d);
-				writeVector(memory, place, at % 64, "key", key);
-				writeVector(memory, place, at % 64, "value", value);
-			}
-		},
+		run: (args, lo, hi, memory) => write(type, args, lo, hi, memory),
 		units: ({ kv_heads }) => kv_heads * POSITIONS.length,
 		grain: 1,
 		tolerance: exact,
 		cases: {
 			"two sequences, heads of 8": (o) => operands(o, type, 3, 8, 0),
-			"heads of 12, pages that hold other layers too": (o) =>
-				operands(o, type, 1, 12, 4096),
+			"heads of 13, pages that hold other layers too": (o) =>
+				operands(o, type, 1, 13, 4096),
 			"heads of 64": (o) => operands(o, type, 2, 64, 0),
+		},
+	};
+}
+
+/** Turns by quarters, so that the reference's products are as exact as the kernel's, whether it fuses them or not. */
+function ropeEntry(type: CacheType): Entry<RopeKvWrite> {
+	return {
+		run(args, lo, hi, memory) {
+			const { k, cos_sin, kv_heads, d } = args;
+			rope_f32.run({ x: k, cos_sin, heads: kv_heads, d }, lo, hi, memory);
+			write(type, args, lo, hi, memory);
+		},
+		units: ({ kv_heads }) => kv_heads * POSITIONS.length,
+		grain: 1,
+		tolerance: exact,
+		cases: {
+			"two sequences, heads of 8": (o) => rotated(o, type, 3, 8),
+			"heads of 20": (o) => rotated(o, type, 2, 20),
 		},
 	};
 }
@@ -148,7 +181,7 @@ function operands(
 	v.fill(0, 0, d);
 	return {
 		kv: o.output("bytes", 6 * page_bytes),
-		k: o.f32(k),
+		k: o.inPlace("f32", k),
 		v: o.f32(v),
 		table: o.i32([4, 0, -1, 5, -1, 2]),
 		sequence: o.i32(SEQUENCES),
@@ -160,6 +193,17 @@ function operands(
 	};
 }
 
+function rotated(o: Operands, type: CacheType, kv_heads: number, d: number) {
+	const quarters = Array.from({ length: POSITIONS.length * d }, (_, i) => {
+		const turn = ((Math.floor(i / d) + (i % (d / 2))) * Math.PI) / 2;
+		return Math.round(i % d < d / 2 ? Math.cos(turn) : Math.sin(turn));
+	});
+	return { ...operands(o, type, kv_heads, d, 0), cos_sin: o.f32(quarters) };
+}
+
 export const kv_write_f32: Entry<"kv_write_f32"> = entry("f32");
 export const kv_write_f16: Entry<"kv_write_f16"> = entry("f16");
 export const kv_write_i8: Entry<"kv_write_i8"> = entry("i8");
+export const rope_kv_write_f32: Entry<"rope_kv_write_f32"> = ropeEntry("f32");
+export const rope_kv_write_f16: Entry<"rope_kv_write_f16"> = ropeEntry("f16");
+export const rope_kv_write_i8: Entry<"rope_kv_write_i8"> = ropeEntry("i8");
