@@ -4,6 +4,7 @@ import type { CacheType } from "./engine/layouts.ts";
 import { BANK_BYTES, Memory } from "./engine/memory.ts";
 import { chooseTarget } from "./engine/probe.ts";
 import { OptionError } from "./errors.ts";
+import { fillWeights } from "./fill.ts";
 import type { Checkpoint } from "./formats/checkpoint.ts";
 import { openCheckpoint } from "./formats/open.ts";
 import type { LoadedModel } from "./model.ts";
@@ -12,12 +13,7 @@ import { readConfig } from "./models/config.ts";
 import type { Runtime, Target } from "./runtime/runtime.ts";
 import { openSource, type Source } from "./sources/open.ts";
 import { createTokenizerFrom } from "./text/open.ts";
-import {
-	assignBanks,
-	collectWeights,
-	fillWeights,
-	planWeights,
-} from "./weights.ts";
+import { assignBanks, collectWeights, planWeights } from "./weights.ts";
 
 /** What happens while a model loads, in the shape that users of transformers.js know. */
 export interface LoadProgress {

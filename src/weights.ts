@@ -1,8 +1,5 @@
 import type { Weight } from "./engine/graph.ts";
-import type { Kernels } from "./engine/kernels.ts";
-import { parameterNames } from "./engine/kernels.ts";
 import { type Layout, type LayoutInfo, layouts } from "./engine/layouts.ts";
-import type { Memory } from "./engine/memory.ts";
 import { CheckpointError, UnsupportedError } from "./errors.ts";
 import type { Checkpoint } from "./formats/checkpoint.ts";
 import type { Change, Weights } from "./models/architecture.ts";
@@ -28,10 +25,6 @@ export interface PlannedWeight extends Declared {
 
 /** Vectors (norms, biases) are few and small: they are kept as plain f32 arrays, outside of any matrix layout. */
 const VECTOR = "f32";
-/** Stored bytes that wait for packing at any time. */
-const STAGING_BYTES = 8 * 1024 * 1024;
-/** Rows of a matrix are packed in whole tiles. */
-const TILE_ROWS = 16;
 
 /** Collects what a model's `weights` asks for. */
 export function collectWeights<W>(
@@ -158,85 +151,5 @@ export function assignBanks(
 		);
 		for (const { weight } of members) weight.bank = bank;
 		before += bytes;
-	}
-}
-
-export interface FillOptions {
-	readonly signal?: AbortSignal | undefined;
-	/** Called with the stored bytes read since the last call. */
-	readonly onBytes?: (bytes: number) => void;
-}
-
-/** Reads every weight into its bank, packing it on the way: never more than STAGING_BYTES of stored bytes wait in memory. */
-export async function fillWeights(
-	planned: readonly PlannedWeight[],
-	memories: readonly Memory[],
-	kernels: readonly Kernels[],
-	{ signal, onBytes }: FillOptions,
-): Promise<void> {
-	for (const { weight, bytes } of planned)
-		weight.address = memories[weight.bank]!.allocate(bytes, weight.name);
-	for (const [bank, memory] of memories.entries()) {
-		const staging = memory.allocate(STAGING_BYTES, "staging");
-		for (const p of planned) {
-			if (p.weight.bank !== bank) continue;
-			signal?.throwIfAborted();
-			if (p.weight.shape.length === 1) await fillVector(p, memory);
-			else await fillMatrix(p, memory, kernels[bank]!, staging, signal);
-			onBytes?.(p.matrix.bytes);
-		}
-		memory.release(staging);
-	}
-}
-
-async function fillVector(
-	{ weight, matrix, change }: PlannedWeight,
-	memory: Memory,
-): Promise<void> {
-	const values = await matrix.decode(0, 1);
-	memory.f32(weight.address, matrix.cols).set(change ? change(values) : values);
-}
-
-async function fillMatrix(
-	{ weight, matrix }: PlannedWeight,
-	memory: Memory,
-	kernels: Kernels,
-	staging: number,
-	signal: AbortSignal | undefined,
-): Promise<void> {
-	const { rows, cols, planes, block } = matrix;
-	const pack = (kernels as Record<string, (...args: number[]) => void>)[
-		matrix.pack
-	];
-	if (pack === undefined)
-		throw new UnsupportedError(
-			`${matrix.name}: no kernel packs weights stored as ${matrix.scheme}`,
-		);
-	const rowBytes = planes.reduce((sum, plane) => sum + plane.rowBytes, 0);
-	const room = STAGING_BYTES - TILE_ROWS * planes.length;
-	const step = Math.floor(room / rowBytes / TILE_ROWS) * TILE_ROWS;
-	if (step === 0)
-		throw new UnsupportedError(
-			`${matrix.name}: ${TILE_ROWS} rows take ${TILE_ROWS * rowBytes} bytes, more than the ${STAGING_BYTES} that can be packed at once`,
-		);
-	const sizes: Record<string, number> = { n: rows, k: cols, block };
-	const names = parameterNames(
-		matrix.pack as Parameters<typeof parameterNames>[0],
-	);
-	for (let lo = 0; lo < rows; lo += step) {
-		signal?.throwIfAborted();
-		const hi = Math.min(lo + step, rows);
-		const addresses: number[] = [];
-		let at = staging;
-		for (const plane of planes) {
-			const bytes = (hi - lo) * plane.rowBytes;
-			await plane.read(lo, hi, memory.bytes(at, bytes));
-			addresses.push(at);
-			at += Math.ceil(bytes / 16) * 16;
-		}
-		// Destination, then the planes in order, then sizes by name.
-		const args = [weight.address, ...addresses];
-		for (const name of names.slice(args.length)) args.push(sizes[name]!);
-		pack(...args, lo, hi);
 	}
 }

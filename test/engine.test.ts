@@ -3,18 +3,14 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { createEngine, type Engine } from "../src/engine/engine.ts";
 import { compileKernels, instantiateKernels } from "../src/engine/kernels.ts";
 import { Memory } from "../src/engine/memory.ts";
+import { fillWeights } from "../src/fill.ts";
 import type { Checkpoint } from "../src/formats/checkpoint.ts";
 import { openCheckpoint } from "../src/formats/open.ts";
 import { findArchitecture } from "../src/models/architectures.ts";
 import { readConfig } from "../src/models/config.ts";
 import { openPath } from "../src/runtime/files.ts";
 import { spawn } from "../src/runtime/threads.ts";
-import {
-	assignBanks,
-	collectWeights,
-	fillWeights,
-	planWeights,
-} from "../src/weights.ts";
+import { assignBanks, collectWeights, planWeights } from "../src/weights.ts";
 
 const golden = JSON.parse(
 	readFileSync("test/fixtures/nano-smollm3/golden.json", "utf8"),
