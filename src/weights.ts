@@ -6,6 +6,7 @@ import type { Change, Weights } from "./models/architecture.ts";
 import {
 	type ActivationForm,
 	findMatrix,
+	matrixNames,
 	type StoredMatrix,
 } from "./quant/scheme.ts";
 
@@ -32,6 +33,7 @@ export function collectWeights<W>(
 	ask: (w: Weights) => W,
 ): { weights: W; declared: Declared[] } {
 	const declared = new Map<string, Declared>();
+	const stored = new Set(matrixNames(checkpoint));
 	const weightsAt = (prefix: string, layer: () => number): Weights => {
 		const w = (
 			name: string,
@@ -54,9 +56,7 @@ export function collectWeights<W>(
 		};
 		return Object.assign(w, {
 			optional: (name: string, shape: readonly number[]) =>
-				checkpoint.tensors.has(fullName(prefix, name))
-					? w(name, shape)
-					: undefined,
+				stored.has(fullName(prefix, name)) ? w(name, shape) : undefined,
 			layers: <L>(
 				count: number,
 				inner: string,

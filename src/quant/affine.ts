@@ -46,17 +46,37 @@ export function affineDecoder(matrix: Affine): StoredMatrix["decode"] {
 	};
 }
 
-/** Layout of an affine matrix of `bits`-bit codes with a scale per `block` columns; 4-bit ones keep the scales' type. */
+export interface AffineStorage {
+	readonly bits: number;
+	/** Columns per scale. */
+	readonly block: number;
+	readonly cols: number;
+	readonly scaleType: string;
+	/** Whether there are zero points other than zero. */
+	readonly zeros: boolean;
+	/** Codes one per byte, or packed into words. */
+	readonly codes: "i8" | "packed";
+	/** Whether the columns of a group lie apart, and the planes have them in another order. */
+	readonly reordered: boolean;
+}
+
+/** Blocks of columns that kernels read: smaller or odd ones have a layout of their own, which none reads. */
+const BLOCK_MULTIPLE = 32;
+
+/** Names of the layout and of the kernel that packs it. */
 export function affineLayout(
-	bits: number,
-	block: number,
-	cols: number,
-	zeros: boolean,
-	scaleType: string,
-): string {
-	const family = bits === 8 && block === cols ? "qc" : "qb";
-	const layout = `${family}${bits}${zeros ? "z" : ""}w`;
-	return bits === 4 ? `${layout}_${scaleType.toLowerCase()}` : layout;
+	storage: AffineStorage,
+): Pick<StoredMatrix, "layout" | "pack"> {
+	const { bits, block, cols, zeros, codes, reordered } = storage;
+	const scale = storage.scaleType.toLowerCase();
+	const z = zeros ? "z" : "";
+	if (bits === 8 && block === cols) {
+		return { layout: `qc8${z}w`, pack: `pack_qc8${z}w_${codes}_${scale}` };
+	}
+	const odd = block % BLOCK_MULTIPLE === 0 ? "" : `_${block}`;
+	const order = reordered ? "_reordered" : "";
+	const layout = `qb${bits}${z}w_${scale}${odd}${order}`;
+	return { layout, pack: `pack_${layout}_${codes}` };
 }
 
 /** "g128", or "per row" where a row has one scale. */

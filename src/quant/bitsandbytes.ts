@@ -69,7 +69,6 @@ async function int8Matrix(
 	}
 	const scales = dividedPlane(scalePlane("scales", scale, rows));
 	const bytes = codes.bytes + scale.bytes;
-	const layout = affineLayout(8, cols, cols, false, scale.type);
 	const plane = tensorPlane("codes", codes, rows);
 	return {
 		scheme: "bitsandbytes int8",
@@ -83,8 +82,15 @@ async function int8Matrix(
 		block: cols,
 		planes: [plane, scales],
 		precision: "F32",
-		layout,
-		pack: `pack_${layout}_i8`,
+		...affineLayout({
+			bits: 8,
+			block: cols,
+			cols,
+			scaleType: scale.type,
+			zeros: false,
+			codes: "i8",
+			reordered: false,
+		}),
 		tensors: [codes, scale, ...(format ? [format] : [])],
 		decode: affineDecoder({
 			cols,

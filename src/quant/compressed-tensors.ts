@@ -12,22 +12,22 @@
 //   w = T((q − z) · s)        Bits per weight: 4.125 (W4A16 g128, bf16 scales), 8 + 16/K (per channel)
 import { CheckpointError, UnsupportedError } from "../errors.ts";
 import type { Checkpoint, StoredTensor } from "../formats/checkpoint.ts";
+import { affineDecoder, affineLayout, blockLabel, int8 } from "./affine.ts";
 import {
-	affineDecoder,
-	affineLayout,
-	blockLabel,
-	checkRange,
-	int8,
-} from "./affine.ts";
+	type Codes,
+	codePlane,
+	packedCodes,
+	wholeCodes,
+} from "./compressed-tensors-codes.ts";
 import {
 	type WeightScheme,
 	weightScheme,
 } from "./compressed-tensors-config.ts";
 import { type ScaleGrid, scaleGrid } from "./compressed-tensors-scales.ts";
 import { widen } from "./floats.ts";
-import { type GroupIndex, groupIndex } from "./group-index.ts";
-import { type Packing, pack, unpack, wordsOf } from "./packed-codes.ts";
-import { expectTensor, expectWeights, tensorPlane } from "./planes.ts";
+import { groupIndex } from "./group-index.ts";
+import { type Packing, unpack, wordsOf } from "./packed-codes.ts";
+import { expectTensor } from "./planes.ts";
 import type { Plane, Scheme, StoredMatrix } from "./scheme.ts";
 
 const SUFFIXES =
@@ -70,99 +70,6 @@ export const compressedTensors: Scheme = {
 	},
 };
 
-/** The codes of a matrix and how they are stored. */
-interface Codes {
-	readonly tensor: StoredTensor;
-	readonly rows: number;
-	readonly cols: number;
-	readonly packing: Packing | undefined;
-	/** q of rows [lo, hi). */
-	values(lo: number, hi: number): Promise<Int8Array | Float32Array>;
-}
-
-async function packedCodes(
-	{ tensors }: Checkpoint,
-	name: string,
-	tensor: StoredTensor,
-	how: WeightScheme,
-): Promise<Codes> {
-	if (how.type !== "int" || tensor.type !== "I32") {
-		throw new UnsupportedError(
-			`${tensor.file}: ${tensor.name} holds ${tensor.type} words of ${how.type} codes, expected I32 words of int codes`,
-		);
-	}
-	const shape = tensors.get(`${name}_shape`);
-	if (shape === undefined) {
-		throw new CheckpointError(`${tensor.file}: ${name}_shape is missing`);
-	}
-	expectTensor(shape, ["I64", "I32"], [2]);
-	const [rows, cols] = (await integers(shape)) as [number, number];
-	expectWeights(tensor, rows, cols);
-	const packing = packingOf(tensor, rows, cols, how);
-	const words = tensorPlane("codes", tensor, rows);
-	return {
-		tensor,
-		rows,
-		cols,
-		packing,
-		async values(lo, hi) {
-			const bytes = await words.read(lo, hi);
-			const codes = new Int8Array((hi - lo) * cols);
-			for (let row = 0; row < hi - lo; row++) {
-				unpack(
-					packing,
-					bytes.subarray(row * words.rowBytes, (row + 1) * words.rowBytes),
-					codes.subarray(row * cols, (row + 1) * cols),
-				);
-			}
-			return codes;
-		},
-	};
-}
-
-/** Dense or loose packing, by the words per row; where both take as many, by the version that wrote the file. */
-function packingOf(
-	tensor: StoredTensor,
-	rows: number,
-	cols: number,
-	{ bits, version }: WeightScheme,
-): Packing {
-	const dense = { bits, dense: true };
-	const loose = { bits, dense: false };
-	const fitting = [dense, loose].filter(
-		(packing) =>
-			String([rows, wordsOf(packing, cols)]) === String(tensor.shape),
-	);
-	if (fitting.length === 0) {
-		throw new CheckpointError(
-			`${tensor.file}: ${tensor.name} is [${tensor.shape}], expected [${rows}, ${wordsOf(dense, cols)}] words for ${cols} columns of ${bits} bits`,
-		);
-	}
-	const old =
-		version === undefined || /^0\.(?:\d|1[0-2])(?:\.|$)/.test(version);
-	return fitting.length === 2 && old ? loose : fitting[0]!;
-}
-
-function wholeCodes(tensor: StoredTensor, how: WeightScheme): Codes {
-	const [rows = 0, cols = 0] = tensor.shape;
-	const type = how.type === "int" ? "I8" : "F8_E4M3";
-	expectTensor(tensor, [type], [rows, cols]);
-	expectWeights(tensor, rows, cols);
-	const plane = tensorPlane("codes", tensor, rows);
-	return {
-		tensor,
-		rows,
-		cols,
-		packing: undefined,
-		async values(lo, hi) {
-			const bytes = await plane.read(lo, hi);
-			if (how.type === "float") return widen(type, bytes);
-			checkRange(int8(bytes), how.bits, tensor);
-			return int8(bytes);
-		},
-	};
-}
-
 async function matrix(
 	{ tensors }: Checkpoint,
 	name: string,
@@ -190,9 +97,6 @@ async function matrix(
 	const bytes = stored.reduce((sum, { bytes }) => sum + bytes, 0);
 	const { bits, activationBits } = how;
 	const float = how.type === "float";
-	const layout = float
-		? "f8e4m3sw"
-		: affineLayout(bits, grid.block, cols, zeros !== undefined, scale.type);
 	const kind = float ? "FP8" : `W${bits}A${activationBits}`;
 	return {
 		scheme: `compressed-tensors ${kind} ${blockLabel(grid.block, cols)}`,
@@ -211,8 +115,17 @@ async function matrix(
 		],
 		precision: grid.precision,
 		...(order && { columns: order.columns }),
-		layout,
-		pack: `pack_${layout}_${codes.packing ? "packed" : "i8"}`,
+		...(float
+			? { layout: "f8e4m3sw", pack: "pack_f8e4m3sw" }
+			: affineLayout({
+					bits,
+					block: grid.block,
+					cols,
+					scaleType: scale.type,
+					zeros: zeros !== undefined,
+					codes: codes.packing && bits < 8 ? "packed" : "i8",
+					reordered: order !== undefined,
+				})),
 		tensors: stored,
 		decode: affineDecoder({
 			cols,
@@ -281,31 +194,6 @@ async function zeroPoints(
 	return used ? zeros : undefined;
 }
 
-/** The codes as the packing kernel takes them: packed ones densely, columns in the order of their groups. */
-function codePlane(codes: Codes, order: GroupIndex | undefined): Plane {
-	const { tensor, rows, cols, packing } = codes;
-	const stored = tensorPlane("codes", tensor, rows);
-	if (!order && (packing === undefined || packing.dense)) return stored;
-	const dense = packing && { bits: packing.bits, dense: true };
-	const rowBytes = dense ? 4 * wordsOf(dense, cols) : cols;
-	return {
-		...stored,
-		rowBytes,
-		async read(lo, hi, into = new Uint8Array((hi - lo) * rowBytes)) {
-			const target = into.subarray(0, (hi - lo) * rowBytes).fill(0);
-			const values = await codes.values(lo, hi);
-			for (let row = 0; row < hi - lo; row++) {
-				const own = values.subarray(row * cols, (row + 1) * cols);
-				const ordered = order ? order.columns.map((c) => own[c]!) : own;
-				const bytes = target.subarray(row * rowBytes, (row + 1) * rowBytes);
-				if (dense) pack(dense, ordered, bytes);
-				else bytes.set(ordered);
-			}
-			return target;
-		},
-	};
-}
-
 function memoryPlane(name: string, values: Int8Array, rows: number): Plane {
 	const rowBytes = values.length / rows;
 	return {
@@ -320,15 +208,4 @@ function memoryPlane(name: string, values: Int8Array, rows: number): Plane {
 			return into?.subarray(0, bytes.length) ?? bytes;
 		},
 	};
-}
-
-async function integers(tensor: StoredTensor): Promise<number[]> {
-	const bytes = await tensor.read();
-	const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-	const size = tensor.type === "I64" ? 8 : 4;
-	return Array.from({ length: bytes.length / size }, (_, i) =>
-		size === 8
-			? Number(view.getBigInt64(8 * i, true))
-			: view.getInt32(4 * i, true),
-	);
 }

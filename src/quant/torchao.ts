@@ -151,13 +151,6 @@ async function quantizedMatrix(
 	const precision = precisionOf(data.dtype, where);
 	const dense = Math.ceil((rows * cols * bits) / 8);
 	const bytes = dense + scale.bytes + (zeros?.bytes ?? 0);
-	const layout = affineLayout(
-		bits,
-		block,
-		cols,
-		zeros !== undefined,
-		scale.type,
-	);
 	return {
 		scheme: `torchao int${bits} ${blockLabel(block, cols)}`,
 		name,
@@ -170,8 +163,15 @@ async function quantizedMatrix(
 		block,
 		planes,
 		precision,
-		layout,
-		pack: `pack_${layout}_i8`,
+		...affineLayout({
+			bits,
+			block,
+			cols,
+			scaleType: scale.type,
+			zeros: zeros !== undefined,
+			codes: "i8",
+			reordered: false,
+		}),
 		tensors: [codes, scale, ...(zeroPoint ? [zeroPoint] : [])],
 		decode: affineDecoder({
 			cols,
