@@ -4,11 +4,8 @@ import {
 	type ChatTemplates,
 	createChatTemplate,
 } from "./chat-template.ts";
-import {
-	createGgufTokenizer,
-	type GgufMetadata,
-	ggufChatTemplates,
-} from "./gguf-tokenizer.ts";
+import type { GgufMetadata } from "./gguf-keys.ts";
+import { createGgufTokenizer, ggufChatTemplates } from "./gguf-tokenizer.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 import { createTokenizer } from "./tokenizer-json.ts";
 

@@ -43,16 +43,15 @@ export function tokenizerFrom(
 ): Tokenizer {
 	const stages = once(() => {
 		const built = build();
-		const { addedTokens, vocabulary } = built;
-		const { bos, eos, ends } = findIds(vocabulary);
+		const { bos, eos, ends } = findIds(built.vocabulary);
 		return {
 			...built,
-			added: new Map(addedTokens.map((token) => [token.id, token])),
+			added: new Map(built.addedTokens.map((token) => [token.id, token])),
 			split: sectionSplitter(built),
 			bos,
 			eos,
 			ends: [...new Set(eos === undefined ? ends : [eos, ...ends])],
-			bytes: new Array<Uint8Array | undefined>(vocabulary.size),
+			bytes: new Map<number, Uint8Array>(),
 		};
 	});
 
@@ -61,12 +60,12 @@ export function tokenizerFrom(
 	const tokenBytes = (id: number, skipSpecialTokens = false): Uint8Array => {
 		if (skipSpecialTokens && isSpecial(id)) return nothing;
 		const { bytes, vocabulary, added } = stages();
-		const known = bytes[id];
+		const known = bytes.get(id);
 		if (known) return known;
 		const token = vocabulary.tokens[id];
 		if (token === undefined) return nothing;
 		const fresh = spelling.bytes(token, added.has(id));
-		bytes[id] = fresh;
+		bytes.set(id, fresh);
 		return fresh;
 	};
 

@@ -1,8 +1,8 @@
-import { Tokenizer as Components } from "@huggingface/tokenizers";
-import { CheckpointError, NibbleError, UnsupportedError } from "../errors.ts";
+import { CheckpointError, UnsupportedError } from "../errors.ts";
 import type { AddedToken } from "./added-tokens.ts";
 import { bpe } from "./bpe.ts";
 import { byteLevelSpell } from "./byte-level.ts";
+import { buildComponents } from "./components.ts";
 import { type Stages, tokenizerFrom } from "./pipeline.ts";
 import { preTokenizerParts } from "./pre-tokenizer.ts";
 import { spellingOf } from "./spelling.ts";
@@ -56,7 +56,10 @@ export function createTokenizer({
 		}
 	}
 	const { words, byteLevel } = preTokenizerParts(tokenizer.pre_tokenizer);
-	const components = componentsOf(tokenizer, words);
+	const components = buildComponents(
+		{ ...tokenizer, pre_tokenizer: words },
+		WHERE,
+	);
 	const specialTokens = namedSpecialTokens(config);
 
 	return tokenizerFrom(
@@ -87,7 +90,11 @@ export function createTokenizer({
 function stagesOf(
 	tokenizer: Node,
 	model: Node,
-	{ normalizer, pre_tokenizer, post_processor }: Components,
+	{
+		normalizer,
+		pre_tokenizer,
+		post_processor,
+	}: ReturnType<typeof buildComponents>,
 	spell: ((word: string) => string) | undefined,
 	config: Node,
 	specialTokens: Readonly<Record<string, string>>,
@@ -147,27 +154,6 @@ function stagesOf(
 		prefix: around.prefix.map(idOf),
 		suffix: around.suffix.map(idOf),
 	};
-}
-
-/** The small components, without the vocabulary. */
-function componentsOf(tokenizer: Node, words: unknown): Components {
-	try {
-		return new Components(
-			{
-				normalizer: tokenizer.normalizer ?? null,
-				pre_tokenizer: words,
-				post_processor: tokenizer.post_processor ?? null,
-				decoder: null,
-				added_tokens: [],
-				model: { type: "BPE", vocab: {}, merges: [] },
-			},
-			{},
-		);
-	} catch (error) {
-		if (error instanceof NibbleError) throw error;
-		const reason = error instanceof Error ? error.message : String(error);
-		throw new UnsupportedError(`${WHERE}: ${reason}`, { cause: error });
-	}
 }
 
 /** Llama's and Gemma's tokenizer classes decide about bos and eos by these entries, whatever tokenizer.json says. */

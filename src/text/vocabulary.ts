@@ -11,8 +11,8 @@ export interface Vocabulary {
 	add(token: string, id: number): void;
 }
 
-/** No published vocabulary comes near; a larger id is damage, and would make every table as long as it claims. */
-const MAX_ID = 2 ** 24;
+/** Eight times the largest published vocabulary. A larger id is damage, and would make every table as long as it says. */
+const MAX_ID = 2 ** 21;
 
 /** A vocabulary in order of ids, as GGUF has it. Of equal tokens the first keeps its id. */
 export function vocabularyFromList(tokens: readonly string[]): Vocabulary {
