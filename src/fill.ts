@@ -32,6 +32,11 @@ export async function fillWeights(
 	kernels: readonly Kernels[],
 	{ signal, onBytes }: FillOptions,
 ): Promise<void> {
+	for (const [bank, memory] of memories.entries()) {
+		const mine = planned.filter((p) => p.weight.bank === bank);
+		const total = mine.reduce((sum, { bytes }) => sum + bytes, 0);
+		memory.reserve(total + 2 * PIECE_BYTES, "the weights");
+	}
 	for (const { weight, bytes } of planned)
 		weight.address = memories[weight.bank]!.allocate(bytes, weight.name);
 	// Memory must not grow from here on: that would take it away from under a read.

@@ -8,8 +8,8 @@ const MAXIMUM_PAGES = 65535;
 export const BANK_BYTES = MAXIMUM_PAGES * PAGE_BYTES;
 /** Cache lines are 64 bytes, so two parts that write to neighbouring allocations do not slow each other down. */
 const ALIGNMENT = 64;
-/** Memory grows in steps of at least this many pages (4 MiB), since every step costs a system call. */
-const GROWTH_PAGES = 64;
+/** Memory grows in steps of at least this many pages (64 MiB). What is not used stays without memory of the system's. */
+const GROWTH_PAGES = 1024;
 
 /** One WebAssembly memory that is added to and, but for `release`, never given back. Address 0 stays unused: kernels take it for "none". */
 export class Memory {
@@ -27,6 +27,11 @@ export class Memory {
 
 	get usedBytes(): number {
 		return this.#used;
+	}
+
+	/** Grows for `bytes` more bytes at once: the system gives memory in one piece faster than in many. Throws EngineError. */
+	reserve(bytes: number, what: string): void {
+		this.release(this.allocate(bytes, what));
 	}
 
 	/** Address of `bytes` fresh bytes. Throws EngineError where the bank is full or the system has no more memory. */
