@@ -16,7 +16,7 @@
 // Constant vectors live in memory: V8 rebuilds a v128.const in three instructions at every use, a load is one.
 const EXP: usize = memory.data<f32>(
   [
-    -87.33654, -87.33654, -87.33654, -87.33654, // ln 2^-126
+    -88.0297, -88.0297, -88.0297, -88.0297, // ln 2^-127: there n + 127 is 0, and so are the bits of 2^n below
     88.72283, 88.72283, 88.72283, 88.72283, // ln 2^128
     1.44269504, 1.44269504, 1.44269504, 1.44269504, // 1 / ln 2
     12582912, 12582912, 12582912, 12582912, // 1.5 · 2^23: adding it rounds to an integer, kept in the low bits
@@ -41,15 +41,12 @@ const EXP: usize = memory.data<f32>(
 
 /**
  * e^x per lane with a relative error below 1.2e-7: x = n · ln 2 + r with |r| ≤ ln 2 / 2, e^x = 2^n · e^r.
- * 0 below ln 2^-126 (no denormals), +Inf above 88.37, NaN of NaN. Only plain operations: both builds, and every
- * engine, give the same bits.
+ * 0 below −87.69 (no denormals to speak of), +Inf above 88.37, NaN of NaN. Only plain operations: both builds, and
+ * every engine, give the same bits.
  */
 // @ts-ignore: decorator
 @inline export function exp(x: v128): v128 {
-  const low = v128.load(EXP);
-  const visible = f32x4.ge(x, low);
-  const isNaN = f32x4.ne(x, x);
-  const clamped = f32x4.pmin(f32x4.pmax(x, low), v128.load(EXP, 16));
+  const clamped = f32x4.pmin(f32x4.pmax(x, v128.load(EXP)), v128.load(EXP, 16));
   const magic = v128.load(EXP, 48);
   const shifted = f32x4.add(f32x4.mul(clamped, v128.load(EXP, 32)), magic);
   const n = f32x4.sub(shifted, magic);
@@ -60,14 +57,13 @@ const EXP: usize = memory.data<f32>(
   p = f32x4.add(f32x4.mul(p, r), v128.load(EXP, 160));
   p = f32x4.add(f32x4.mul(p, r), v128.load(EXP, 176));
   p = f32x4.add(f32x4.add(f32x4.mul(p, f32x4.mul(r, r)), r), v128.load(EXP, 192));
-  const scale = i32x4.add(i32x4.shl(shifted, 23), v128.load(EXP, 192));
-  return v128.or(v128.and(f32x4.mul(p, scale), visible), v128.and(x, isNaN));
+  return f32x4.mul(p, i32x4.add(i32x4.shl(shifted, 23), v128.load(EXP, 192)));
 }
 
 const EXP2: usize = memory.data<f32>(
   [
-    -126, -126, -126, -126,
-    12582912, 12582912, 12582912, 12582912, // 1.5 · 2^23, as above
+    -127, -127, -127, -127, // as above
+    12582912, 12582912, 12582912, 12582912,
     1.53533620e-4, 1.53533620e-4, 1.53533620e-4, 1.53533620e-4, // minimax polynomial of (2^r − 1) / r
     1.33988739e-3, 1.33988739e-3, 1.33988739e-3, 1.33988739e-3,
     9.61843692e-3, 9.61843692e-3, 9.61843692e-3, 9.61843692e-3,
@@ -80,22 +76,21 @@ const EXP2: usize = memory.data<f32>(
 );
 
 /**
- * 2^x per lane for x < 127.5, with a relative error below 1.1e-7 and 2^0 exactly 1: x = n + r with |r| ≤ ½. 0 below −126
- * (no denormals), NaN of NaN.
+ * 2^x per lane for x < 127.5, with a relative error below 1.1e-7 and 2^0 exactly 1: x = n + r with |r| ≤ ½. 0 below
+ * −126.5, NaN of NaN.
  */
 // @ts-ignore: decorator
 @inline export function exp2(x: v128): v128 {
-  const low = v128.load(EXP2);
-  const magic = v128.load(EXP2, 16);
   const one = v128.load(EXP2, 128);
-  const clamped = f32x4.pmax(x, low);
-  const shifted = f32x4.add(clamped, magic);
-  const r = f32x4.sub(clamped, f32x4.sub(shifted, magic));
+  const magic = v128.load(EXP2, 16);
+  const clamped = f32x4.pmax(x, v128.load(EXP2));
+  const n = f32x4.add(clamped, magic);
+  const r = f32x4.sub(clamped, f32x4.sub(n, magic));
   let p = madd(v128.load(EXP2, 32), r, v128.load(EXP2, 48));
   p = madd(p, r, v128.load(EXP2, 64));
   p = madd(p, r, v128.load(EXP2, 80));
   p = madd(p, r, v128.load(EXP2, 96));
   p = madd(p, r, v128.load(EXP2, 112));
   p = madd(p, r, one);
-  return v128.andnot(f32x4.mul(p, i32x4.add(i32x4.shl(shifted, 23), one)), f32x4.lt(x, low));
+  return f32x4.mul(p, i32x4.add(i32x4.shl(n, 23), one));
 }

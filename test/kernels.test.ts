@@ -7,6 +7,7 @@ import {
 	builds,
 	call as callKernel,
 	grow,
+	load,
 	type Range,
 	relaxed,
 	simd,
@@ -157,6 +158,17 @@ function seedOf(text: string): number {
 		hash = Math.imul(hash ^ char.charCodeAt(0), 16777619);
 	return hash;
 }
+
+test("the constants of kernels end before memory that is handed out", () => {
+	for (const { target } of builds) {
+		const { memory } = load(target) as Build;
+		const behind = new Uint8Array(memory.buffer, RESERVED_BYTES);
+		expect(
+			behind.every((byte) => byte === 0),
+			target,
+		).toBe(true);
+	}
+});
 
 for (const kernel of Object.keys(signatures) as KernelName[]) {
 	describe(kernel, () => {

@@ -13,6 +13,9 @@ import { headBytes, PAGE, padded, pageOf, writeHead } from "../pages";
 // 0; every position up to last[t] must have been written. A row that sees nothing is zero. Segments begin at fixed
 // positions, so the one-pass kernels and the pair partial + merge run through the same operations: equal bits.
 
+// Units count tiles of rows from the last one down: in a prompt it sees the most keys, and parts that begin with the
+// longest ranges end together.
+
 /** Rows of a unit of the one-pass kernels: units are ⌈rows / 32⌉ · kv_heads. ATTENTION_TILE in src/engine/layouts.ts. */
 const TILE: i32 = 32;
 /** Rows of a unit of the partial kernels: units are ⌈rows / 4⌉ · kv_heads · segments. ATTENTION_PARTIAL_TILE there. */
@@ -128,12 +131,14 @@ function attention<W>(y: usize, partial: usize, q: usize, kv: usize, table: usiz
   const group = heads / kv_heads;
   const step = max(QUERIES / group, 1);
   const record = <usize>(padded(d) + 4) << 2;
+  const tiles = (rows + tile - 1) / tile;
   for (let u = lo; u < hi; u++) {
     const segment = segments == 0 ? 0 : u % segments;
     const unit = segments == 0 ? u : u / segments;
     const head = unit % kv_heads;
-    const stop = min((unit / kv_heads + 1) * tile, rows);
-    for (let t = (unit / kv_heads) * tile; t < stop; ) {
+    const start = (tiles - 1 - unit / kv_heads) * tile;
+    const stop = min(start + tile, rows);
+    for (let t = start; t < stop; ) {
       // A pass: the next rows that share a sequence.
       const owner = load<i32>(sequence + (<usize>t << 2));
       let first = firstOf(position, t, window);

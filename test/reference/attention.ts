@@ -66,12 +66,16 @@ function attendRow(
 	return attend(q, keys, values, args.scale);
 }
 
+/** First row of unit u: tiles come from the last one down, and in a tile head after head. */
+const tileOf = (u: number, kv_heads: number, rows: number, size: number) =>
+	(Math.ceil(rows / size) - 1 - Math.floor(u / kv_heads)) * size;
+
 function paged(type: CacheType): Entry<Paged> {
 	return {
 		run(args, lo, hi, memory) {
 			const { y, rows, heads, kv_heads, d } = args;
 			for (let u = lo; u < hi; u++) {
-				const t0 = Math.floor(u / kv_heads) * ATTENTION_TILE;
+				const t0 = tileOf(u, kv_heads, rows, ATTENTION_TILE);
 				const group = heads / kv_heads;
 				for (let t = t0; t < Math.min(t0 + ATTENTION_TILE, rows); t++) {
 					for (let g = 0; g < group; g++) {
@@ -108,8 +112,12 @@ function partial(type: CacheType): Entry<Partial> {
 			for (let u = lo; u < hi; u++) {
 				const segment = u % segments;
 				const head = Math.floor(u / segments) % kv_heads;
-				const tile = Math.floor(u / segments / kv_heads);
-				const t0 = tile * ATTENTION_PARTIAL_TILE;
+				const t0 = tileOf(
+					Math.floor(u / segments),
+					kv_heads,
+					rows,
+					ATTENTION_PARTIAL_TILE,
+				);
 				const from = segment * ATTENTION_SEGMENT;
 				const to = from + ATTENTION_SEGMENT;
 				for (let t = t0; t < Math.min(t0 + ATTENTION_PARTIAL_TILE, rows); t++) {

@@ -18,8 +18,8 @@ export interface Build {
 /** Units [lo, hi). */
 export type Range = readonly [lo: number, hi: number];
 
-/** undefined where this runtime does not know the target's instructions. */
-function load(target: Build["target"]): Build | undefined {
+/** A build over a fresh memory; undefined where this runtime does not know the target's instructions. */
+export function load(target: Build["target"]): Build | undefined {
 	const path = `build/${target}.wasm`;
 	if (!existsSync(path)) throw new Error(`${path} is missing: npm run build`);
 	const bytes = Uint8Array.from(readFileSync(path));

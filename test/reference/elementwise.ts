@@ -17,8 +17,8 @@ const special = [
 	Number.NaN,
 	3.4e38,
 ];
-/** e^x to 1.2e-7, and a handful of roundings. */
-const activation: Tolerance = { absolute: 1e-30, relative: 6e-7 };
+/** e^x to 1.2e-7, and two roundings; 0 where e^-x overflows. */
+const activation: Tolerance = { absolute: 1e-35, relative: 3e-7 };
 
 const silu = (x: number) => x / (1 + Math.exp(-x));
 const gelu = (x: number) =>
@@ -84,6 +84,11 @@ export const swiglu_f32: Entry<"swiglu_f32"> = {
 			y: o.output("f32", ODD),
 			gate: o.normal(ODD, 4),
 			up: o.normal(ODD),
+		}),
+		"gates from −85 to 85": (o) => ({
+			y: o.output("f32", 4001),
+			gate: o.f32(Array.from({ length: 4001 }, (_, i) => (i - 2000) / 23.5)),
+			up: o.f32(Array.from({ length: 4001 }, () => 1)),
 		}),
 		"special values": (o) => ({
 			y: o.output("f32", special.length),
