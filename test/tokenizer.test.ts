@@ -243,6 +243,9 @@ describe("tokenizer.json", () => {
 		expect(() => tiny({ pre_tokenizer: { type: "UnicodeScripts" } })).toThrow(
 			/UnicodeScripts/,
 		);
+		expect(() => tiny({ pre_tokenizer: { type: "Split" } })).toThrow(
+			/Split pre-tokenizer has the pattern undefined, expected a Regex/,
+		);
 		expect(() => tiny({ model: null })).toThrow(CheckpointError);
 		expect(() => tiny({}, { end_of_word_suffix: "</w>" })).toThrow(
 			/end_of_word_suffix/,

@@ -74,14 +74,11 @@ function bpeTokenizer(
 		},
 		() => {
 			const vocabulary = vocabularyFromList(keys.tokens());
-			const { pre_tokenizer } = buildComponents(
-				{ pre_tokenizer: words },
-				keys.where,
-			);
+			const { split } = buildComponents({ pre_tokenizer: words }, keys.where);
 			return {
 				vocabulary,
 				addedTokens: keys.addedTokens(),
-				split: (section) => pre_tokenizer?.pre_tokenize(section) ?? [section],
+				...(split && { split }),
 				model: bpe({
 					vocabulary,
 					spell: byteLevelSpell,

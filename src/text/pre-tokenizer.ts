@@ -1,3 +1,5 @@
+import { CheckpointError } from "../errors.ts";
+
 /** A component of tokenizer.json. */
 export type PreTokenizerNode = Readonly<Record<string, unknown>>;
 
@@ -93,7 +95,11 @@ function split(node: PreTokenizerNode): PreTokenizerNode {
 			: typeof text === "string"
 				? escaped(text)
 				: undefined;
-	if (pattern === undefined) return node;
+	if (pattern === undefined) {
+		throw new CheckpointError(
+			`tokenizer.json: a Split pre-tokenizer has the pattern ${JSON.stringify(node.pattern)}, expected a Regex or a String`,
+		);
+	}
 	const other = `(?:(?!${pattern})[\\s\\S])`;
 	switch (node.behavior) {
 		case "MergedWithPrevious":

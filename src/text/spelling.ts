@@ -47,7 +47,7 @@ export function spellingOf(decoder: unknown, where: string): Spelling {
 			leading: { kind: "spaces", most: 1 },
 		};
 	}
-	const chain = flatten(decoder as Node);
+	const chain = flatten(decoder);
 	if (chain.length === 1 && chain[0]?.type === "ByteLevel") {
 		return byteLevelSpelling;
 	}
@@ -124,8 +124,11 @@ function pieceSpelling({ replace, byteFallback, leading }: Piece): Spelling {
 	};
 }
 
-function flatten(node: Node): Node[] {
+function flatten(decoder: unknown): Node[] {
+	const node = (
+		typeof decoder === "object" && decoder !== null ? decoder : {}
+	) as Node;
 	return node.type === "Sequence" && Array.isArray(node.decoders)
-		? (node.decoders as Node[]).flatMap(flatten)
+		? node.decoders.flatMap(flatten)
 		: [node];
 }

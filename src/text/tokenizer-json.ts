@@ -2,7 +2,7 @@ import { CheckpointError, UnsupportedError } from "../errors.ts";
 import type { AddedToken } from "./added-tokens.ts";
 import { bpe } from "./bpe.ts";
 import { byteLevelSpell } from "./byte-level.ts";
-import { buildComponents } from "./components.ts";
+import { buildComponents, type Components } from "./components.ts";
 import { type Stages, tokenizerFrom } from "./pipeline.ts";
 import { preTokenizerParts } from "./pre-tokenizer.ts";
 import { spellingOf } from "./spelling.ts";
@@ -90,11 +90,7 @@ export function createTokenizer({
 function stagesOf(
 	tokenizer: Node,
 	model: Node,
-	{
-		normalizer,
-		pre_tokenizer,
-		post_processor,
-	}: ReturnType<typeof buildComponents>,
+	components: Components,
 	spell: ((word: string) => string) | undefined,
 	config: Node,
 	specialTokens: Readonly<Record<string, string>>,
@@ -120,16 +116,8 @@ function stagesOf(
 	markSpecial(addedTokens, Object.values(specialTokens), vocabulary);
 	for (const token of addedTokens) vocabulary.add(token.content, token.id);
 
-	// The post-processor shows what it puts around a text when given a single token to process.
-	const text = "\0";
-	const processed = post_processor
-		? (post_processor.post_process([text], null, true).tokens as string[])
-		: [text];
-	const at = processed.indexOf(text);
-	const around = explicitAffixes(config, specialTokens) ?? {
-		prefix: processed.slice(0, at),
-		suffix: processed.slice(at + 1),
-	};
+	const { before, after } =
+		explicitAffixes(config, specialTokens) ?? components;
 	const idOf = (token: string) => {
 		const id = vocabulary.id(token);
 		if (id === undefined) {
@@ -143,16 +131,11 @@ function stagesOf(
 	return {
 		vocabulary,
 		addedTokens,
-		...(normalizer && {
-			normalize: (text: string) => normalizer.normalize(text),
-		}),
-		...(pre_tokenizer && {
-			split: (section: string, first: boolean) =>
-				pre_tokenizer.pre_tokenize(section, { section_index: first ? 0 : 1 }),
-		}),
+		...(components.normalize && { normalize: components.normalize }),
+		...(components.split && { split: components.split }),
 		model: words,
-		prefix: around.prefix.map(idOf),
-		suffix: around.suffix.map(idOf),
+		prefix: before.map(idOf),
+		suffix: after.map(idOf),
 	};
 }
 
@@ -160,7 +143,7 @@ function stagesOf(
 function explicitAffixes(
 	config: Node,
 	specialTokens: Readonly<Record<string, string>>,
-): { prefix: string[]; suffix: string[] } | undefined {
+): Pick<Components, "before" | "after"> | undefined {
 	const { tokenizer_class, add_bos_token, add_eos_token } = config;
 	if (
 		!/^(Code)?(Llama|Gemma)Tokenizer(Fast)?$/.test(String(tokenizer_class)) ||
@@ -170,8 +153,8 @@ function explicitAffixes(
 	}
 	const { bos_token: bos, eos_token: eos } = specialTokens;
 	return {
-		prefix: add_bos_token && bos !== undefined ? [bos] : [],
-		suffix: add_eos_token === true && eos !== undefined ? [eos] : [],
+		before: add_bos_token && bos !== undefined ? [bos] : [],
+		after: add_eos_token === true && eos !== undefined ? [eos] : [],
 	};
 }
 
@@ -182,23 +165,26 @@ function addedTokensOf(
 	vocabulary: Vocabulary,
 ): AddedToken[] {
 	const listed = Array.isArray(tokenizer.added_tokens)
-		? (tokenizer.added_tokens as Node[])
+		? Array.from(tokenizer.added_tokens as unknown[], fields)
 		: [];
 	const tokens = listed.map((node) => addedToken(node, node.id));
 	const contents = new Set(tokens.map((token) => token.content));
-	const decoder = config.added_tokens_decoder;
-	if (typeof decoder === "object" && decoder !== null) {
-		for (const [id, node] of Object.entries(decoder)) {
-			if (typeof node !== "object" || node === null) continue;
-			const token = addedToken(node as Node, Number(id));
-			const known = vocabulary.id(token.content);
-			if (contents.has(token.content)) continue;
-			if (known !== undefined && known !== token.id) continue;
-			contents.add(token.content);
-			tokens.push(token);
-		}
+	for (const [id, node] of Object.entries(
+		fields(config.added_tokens_decoder),
+	)) {
+		const token = addedToken(fields(node), Number(id));
+		const known = vocabulary.id(token.content);
+		if (contents.has(token.content)) continue;
+		if (known !== undefined && known !== token.id) continue;
+		contents.add(token.content);
+		tokens.push(token);
 	}
 	return tokens;
+}
+
+/** The entries of an object; nothing for anything else. */
+function fields(value: unknown): Node {
+	return typeof value === "object" && value !== null ? (value as Node) : {};
 }
 
 function addedToken(node: Node, id: unknown): AddedToken {
@@ -253,7 +239,7 @@ function namedSpecialTokens(config: Node): Record<string, string> {
 	const named: Record<string, string> = {};
 	const extra = config.extra_special_tokens;
 	const entries = Object.entries({
-		...(typeof extra === "object" && !Array.isArray(extra) ? extra : {}),
+		...(Array.isArray(extra) ? {} : fields(extra)),
 		...Object.fromEntries(
 			["bos", "eos", "unk", "sep", "pad", "cls", "mask"].map((name) => [
 				`${name}_token`,
@@ -262,10 +248,7 @@ function namedSpecialTokens(config: Node): Record<string, string> {
 		),
 	});
 	for (const [name, value] of entries) {
-		const content =
-			typeof value === "object" && value !== null
-				? (value as Node).content
-				: value;
+		const content = typeof value === "string" ? value : fields(value).content;
 		if (typeof content === "string") named[name] = content;
 	}
 	return named;

@@ -1,0 +1,121 @@
+import { readFileSync } from "node:fs";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { NibbleError } from "../src/errors.ts";
+import { createGgufTokenizer } from "../src/text/gguf-tokenizer.ts";
+import { createTokenizer } from "../src/text/tokenizer-json.ts";
+
+type Json = Record<string, unknown>;
+
+function json(path: string): Json {
+	return JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8"));
+}
+
+/** Paths to every node, but not into the vocabulary and the merges beyond a few of them. */
+function paths(node: unknown, path: string[] = []): string[][] {
+	if (typeof node !== "object" || node === null) return [path];
+	const below = Object.entries(node).slice(0, 12);
+	return [
+		path,
+		...below.flatMap(([key, value]) => paths(value, [...path, key])),
+	];
+}
+
+function replaced(
+	node: unknown,
+	path: readonly string[],
+	by: unknown,
+): unknown {
+	const [key, ...rest] = path;
+	if (key === undefined) return by;
+	const copy = (
+		Array.isArray(node) ? [...node] : { ...(node as Json) }
+	) as Json;
+	const value = replaced(copy[key], rest, by);
+	if (value === undefined) delete copy[key];
+	else copy[key] = value;
+	return copy;
+}
+
+/** Runs it, and lets no error pass but our own. */
+function ours(run: () => void): void {
+	try {
+		run();
+	} catch (error) {
+		expect(error).toBeInstanceOf(NibbleError);
+	}
+}
+
+const wrong = fc.constantFrom<unknown>(
+	undefined,
+	null,
+	true,
+	0,
+	-1,
+	1e9,
+	1.5,
+	"",
+	"x",
+	"a b",
+	[],
+	[null],
+	["a"],
+	{},
+	{ type: "x" },
+	{ type: "Sequence" },
+	{ type: "Sequence", decoders: [null], pretokenizers: [null] },
+	{ Regex: "(" },
+	{ String: 1 },
+);
+
+describe("damaged tokenizers give errors of ours", () => {
+	for (const folder of ["../models/nano-smollm3", "fixtures/nano-gemma3"]) {
+		test(folder, () => {
+			const files = {
+				tokenizer: json(`${folder}/tokenizer.json`),
+				config: json(`${folder}/tokenizer_config.json`),
+			};
+			const path = fc.constantFrom(...paths(files).filter((p) => p.length > 1));
+			fc.assert(
+				fc.property(path, wrong, (path, by) => {
+					const damaged = replaced(files, path, by) as typeof files;
+					ours(() => {
+						const tokenizer = createTokenizer(damaged);
+						tokenizer.decode(tokenizer.encode("Once upon a time <think> 12"));
+					});
+				}),
+				{ numRuns: 600 },
+			);
+		});
+	}
+
+	for (const model of ["gpt2", "llama"]) {
+		test(`GGUF ${model}`, () => {
+			const metadata: Json = {
+				"tokenizer.ggml.model": model,
+				"tokenizer.ggml.pre": "gpt-2",
+				"tokenizer.ggml.tokens": ["<unk>", "<s>", "</s>", "a", "b", "ab"],
+				"tokenizer.ggml.token_type": [2, 3, 3, 1, 1, 1],
+				"tokenizer.ggml.scores": [0, 0, 0, -3, -2, -1],
+				"tokenizer.ggml.merges": ["a b"],
+				"tokenizer.ggml.bos_token_id": 1,
+				"tokenizer.ggml.add_bos_token": true,
+			};
+			fc.assert(
+				fc.property(fc.constantFrom(...paths(metadata)), wrong, (path, by) => {
+					if (path.length === 0) return;
+					const damaged = replaced(metadata, path, by) as Json;
+					ours(() => {
+						const tokenizer = createGgufTokenizer(
+							new Map(Object.entries(damaged)),
+						);
+						tokenizer.decode(tokenizer.encode("abc <s>"));
+						void tokenizer.specialTokens;
+						void tokenizer.endIds;
+					});
+				}),
+				{ numRuns: 400 },
+			);
+		});
+	}
+});
