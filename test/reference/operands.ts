@@ -154,8 +154,10 @@ export class Operands {
 		this.bytes = grown;
 	}
 
+	/** Fills whole words with random bytes. */
 	private fill(from: number, to: number): void {
-		for (let i = from; i < to; i++) this.bytes[i] = this.integer(0, 255);
+		const words = new Uint32Array(this.bytes.buffer, from, (to - from) / 4);
+		for (let i = 0; i < words.length; i++) words[i] = this.random() * 2 ** 32;
 	}
 }
 
