@@ -61,3 +61,13 @@ export { quantize_f32_qb8, quantize_f32_qd8, quantize_f32_qs8 } from "./kernels/
 export { argmax_f32, logsoftmax_at_f32, softmax_f32 } from "./kernels/reduce";
 export { rope_f32, rope_table_f32 } from "./kernels/rope";
 export { gather_f32 } from "./kernels/rows";
+export {
+  geglu_f32_qb8,
+  geglu_f32_qd8,
+  rmsnorm_f32_qb8,
+  rmsnorm_f32_qd8,
+  rmsnorm_f32_qs8,
+  swiglu_f32_qb8,
+  swiglu_f32_qd8,
+  swiglu_f32_qs8,
+} from "./kernels/fused";

@@ -19,6 +19,7 @@ import {
 	type Pool,
 	type Thread,
 } from "./pool.ts";
+import { createTimings, readProfile, type StepProfile } from "./profile.ts";
 import type { Program } from "./program.ts";
 import { schedule } from "./schedule.ts";
 
@@ -47,6 +48,8 @@ export interface EngineOptions {
 	/** Parts that share each step; more than 1 needs shared memories and `spawn`. */
 	readonly threads: number;
 	readonly spawn?: (() => Thread) | undefined;
+	/** Called after each step with where its time went. */
+	readonly onProfile?: ((profile: StepProfile) => void) | undefined;
 }
 
 /** New tokens of one sequence in a step. */
@@ -131,10 +134,14 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 			},
 		}),
 	);
+	const programs = scheduled.map((s) => s.program);
+	const { onProfile } = options;
+	const timings = onProfile && createTimings(programs, threads > 1);
 	const machine = {
 		module: options.module,
 		memories: memories.map((m) => m.memory),
-		programs: scheduled.map((s) => s.program),
+		programs,
+		timings,
 	};
 	const pool: Pool =
 		threads > 1 && spawn
@@ -149,6 +156,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 		parts: pool.parts,
 		createSequence: () => new Sequence(pools, limits.contextTokens),
 		async step(feeds) {
+			const start = performance.now();
 			for (const { sequence, tokens } of feeds)
 				sequence.reserve(sequence.length + tokens.length);
 			const rows = tabulate(feeds);
@@ -184,9 +192,19 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 			for (const { sequence, tokens } of feeds)
 				sequence.length += tokens.length;
 			const at = scheduled[program]!.addresses[0]!;
-			return Array.from({ length: outputs }, (_, o) =>
+			const results = Array.from({ length: outputs }, (_, o) =>
 				logitsMemory.f32(at + 4 * o * vocabulary, vocabulary).slice(),
 			);
+			if (timings)
+				onProfile?.(
+					readProfile(programs[program]!, timings, {
+						rows: rows.token.length,
+						outputs,
+						parts: pool.parts,
+						stepMs: performance.now() - start,
+					}),
+				);
+			return results;
 		},
 		stop: () => pool.stop(),
 	};

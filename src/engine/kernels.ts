@@ -2,6 +2,9 @@ import { signatures } from "./signatures.ts";
 
 export type KernelName = keyof typeof signatures;
 
+export const isKernel = (name: string): name is KernelName =>
+	Object.hasOwn(signatures, name);
+
 /** [name, alias] pairs of kernel K's parameters, the range [lo, hi) excluded: that belongs to the runner. */
 type Parameter<K extends KernelName> = Exclude<
 	(typeof signatures)[K][number],

@@ -1,5 +1,6 @@
 import { EngineError } from "../errors.ts";
 import { instantiateKernels } from "./kernels.ts";
+import { type Timings, timedRun } from "./profile.ts";
 import type { Program, Step } from "./program.ts";
 import { type Bank, bind, callCount, rememberBound, run } from "./runner.ts";
 import { CONTROL, LEAVE } from "./sharing.ts";
@@ -30,6 +31,8 @@ export interface Machine {
 	readonly module: WebAssembly.Module;
 	readonly memories: readonly WebAssembly.Memory[];
 	readonly programs: readonly Program[];
+	/** Where part 0 writes down how long everything in a step took; undefined where nobody wants to know. */
+	readonly timings: Timings | undefined;
 }
 
 /** Part 0 of 1 on the calling thread: needs no shared memory, and blocks while a step runs. */
@@ -41,12 +44,13 @@ export function createSinglePool(machine: Machine): Pool {
 	const programs = machine.programs.map((program) =>
 		rememberBound((step) => bind(program, banks ?? [], 0, step)),
 	);
+	const runStep = machine.timings ? timedRun(machine.timings) : run;
 	return {
 		parts: 1,
 		async step(index, step) {
 			if (banks === undefined) throw new EngineError("the model was disposed");
 			try {
-				run(programs[index]!(step), 1, undefined);
+				runStep(programs[index]!(step), 1, undefined);
 			} catch (error) {
 				throw new EngineError(`a kernel failed: ${String(error)}`, {
 					cause: error,

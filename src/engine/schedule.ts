@@ -1,3 +1,4 @@
+import { fuse } from "./fuse.ts";
 import type {
 	Buffer,
 	Cache,
@@ -23,51 +24,6 @@ const reads = (call: RecordedCall): (Buffer | Cache)[] =>
 	Object.values(call.args).filter(
 		(operand) => isBuffer(operand) || isCache(operand),
 	);
-
-/**
- * Folds each addition of a matrix product into the product's own kernel: add(a, linear(x)) costs no pass of its own.
- * The product must have no other reader.
- */
-export function fuseResiduals(calls: readonly RecordedCall[]): RecordedCall[] {
-	const readers = new Map<Buffer | Cache, number>();
-	for (const call of calls)
-		for (const operand of reads(call))
-			readers.set(operand, (readers.get(operand) ?? 0) + 1);
-	const products = new Map<Buffer, RecordedCall>();
-	const fused: RecordedCall[] = [];
-	for (const call of calls) {
-		const { a, b, y } = call.args as { a?: Buffer; b?: Buffer; y?: Buffer };
-		if (call.kernel === "add_f32" && a && b && y) {
-			const product = products.get(b);
-			// A product's buffer is named by the product itself and by this addition.
-			if (
-				product &&
-				readers.get(b) === 2 &&
-				a.bank === b.bank &&
-				!writesAfter(fused, product, a)
-			) {
-				product.args = { ...product.args, residual: a, y };
-				product.writes = [y];
-				continue;
-			}
-		}
-		const kept = { ...call };
-		if (call.args.residual === 0) products.set(call.args.y as Buffer, kept);
-		fused.push(kept);
-	}
-	return fused;
-}
-
-/** Whether `operand` is written by `product` or later. */
-function writesAfter(
-	calls: readonly RecordedCall[],
-	product: RecordedCall,
-	operand: Buffer,
-): boolean {
-	return calls
-		.slice(calls.indexOf(product))
-		.some((call) => call.writes.includes(operand));
-}
 
 /** Groups neighbouring calls that do not depend on each other: one barrier serves them all. */
 export function groupIndependent(
@@ -172,7 +128,7 @@ export function schedule(
 	results: readonly Tensor[],
 	places: Places,
 ): { program: Program; addresses: number[] } {
-	const groups = groupIndependent(fuseResiduals(graph.calls));
+	const groups = groupIndependent(fuse(graph.calls));
 	const { offsets, bytes } = placeBuffers(
 		groups,
 		results.map((r) => r.buffer),

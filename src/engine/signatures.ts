@@ -40,6 +40,10 @@ export const signatures = {
 	gather_f32: [["y", "F32"], ["x", "F32"], ["index", "I32"], ["d", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[i] = gelu(gate[i]) · up[i], with the tanh form of gelu. */
 	geglu_f32: [["y", "F32"], ["gate", "F32"], ["up", "F32"], ["lo", "i32"], ["hi", "i32"]],
+	/** geglu_f32, then quantize_f32_qb8. */
+	geglu_f32_qb8: [["y", "QD8"], ["gate", "F32"], ["up", "F32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** geglu_f32, then quantize_f32_qd8. */
+	geglu_f32_qd8: [["y", "QD8"], ["gate", "F32"], ["up", "F32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[i] = gelu(x[i]) in the tanh form: x / 2 · (1 + tanh(√(2/π) · (x + 0.044715 x³))). */
 	gelu_f32: [["y", "F32"], ["x", "F32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
@@ -112,6 +116,12 @@ export const signatures = {
 	quantize_f32_qs8: [["y", "QD8"], ["x", "F32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, i] = x[t, i] / √(mean_j x[t, j]² + eps) · w[i] */
 	rmsnorm_f32: [["y", "F32"], ["x", "F32"], ["w", "F32"], ["d", "i32"], ["eps", "f32"], ["lo", "i32"], ["hi", "i32"]],
+	/** rmsnorm_f32, then quantize_f32_qb8. */
+	rmsnorm_f32_qb8: [["y", "QD8"], ["x", "F32"], ["w", "F32"], ["d", "i32"], ["eps", "f32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** rmsnorm_f32, then quantize_f32_qd8. */
+	rmsnorm_f32_qd8: [["y", "QD8"], ["x", "F32"], ["w", "F32"], ["d", "i32"], ["eps", "f32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** rmsnorm_f32, then quantize_f32_qs8. */
+	rmsnorm_f32_qs8: [["y", "QD8"], ["x", "F32"], ["w", "F32"], ["d", "i32"], ["eps", "f32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** Turns the heads of x[rows, heads, d] in place: with c, s of row t, (x[j], x[j + d/2]) becomes (x[j] · c[j] − x[j + d/2] · s[j], x[j + d/2] · c[j] + x[j] · s[j]). Units are heads of rows: rows · heads of them. */
 	rope_f32: [["x", "F32"], ["cos_sin", "F32"], ["heads", "i32"], ["d", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** rope_f32 on k, in place, and kv_write_f16 in one. */
@@ -128,4 +138,10 @@ export const signatures = {
 	softmax_f32: [["y", "F32"], ["x", "F32"], ["n", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[i] = silu(gate[i]) · up[i], where silu(x) = x / (1 + e^-x). */
 	swiglu_f32: [["y", "F32"], ["gate", "F32"], ["up", "F32"], ["lo", "i32"], ["hi", "i32"]],
+	/** swiglu_f32, then quantize_f32_qb8. */
+	swiglu_f32_qb8: [["y", "QD8"], ["gate", "F32"], ["up", "F32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** swiglu_f32, then quantize_f32_qd8. */
+	swiglu_f32_qd8: [["y", "QD8"], ["gate", "F32"], ["up", "F32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** swiglu_f32, then quantize_f32_qs8. */
+	swiglu_f32_qs8: [["y", "QD8"], ["gate", "F32"], ["up", "F32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 } as const;

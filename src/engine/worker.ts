@@ -1,4 +1,5 @@
 import { instantiateKernels } from "./kernels.ts";
+import { type Timings, timedRun } from "./profile.ts";
 import type { Program } from "./program.ts";
 import { type Bank, bind, rememberBound, run } from "./runner.ts";
 import {
@@ -17,6 +18,8 @@ export interface ToPart {
 	readonly module: WebAssembly.Module;
 	readonly memories: readonly WebAssembly.Memory[];
 	readonly programs: readonly Program[];
+	/** Where part 0 writes down how long everything took; undefined where nobody wants to know. */
+	readonly timings: Timings | undefined;
 	readonly control: Int32Array;
 	/** Instructions of the longest program. */
 	readonly instructions: number;
@@ -45,6 +48,7 @@ export function servePart(
 	const programs = start.programs.map((program) =>
 		rememberBound((step) => bind(program, banks, part, step)),
 	);
+	const runStep = part === 0 && start.timings ? timedRun(start.timings) : run;
 	let step = Atomics.load(control, CONTROL.step);
 	post({ type: "ready" });
 	for (;;) {
@@ -56,7 +60,7 @@ export function servePart(
 				rows: control[rows]!,
 				outputs: control[outputs]!,
 			});
-			run(bound, parts, sharing);
+			runStep(bound, parts, sharing);
 		} catch (error) {
 			if (!(error instanceof Abandoned)) {
 				post({ type: "error", message: String(error) });

@@ -3,6 +3,7 @@ import * as attention from "./attention.ts";
 import * as elementwise from "./elementwise.ts";
 import type { Entry } from "./entry.ts";
 import * as floatw from "./floatw.ts";
+import * as fused from "./fused.ts";
 import {
 	kv_write_f16,
 	kv_write_f32,
@@ -29,6 +30,7 @@ export const reference: { readonly [K in KernelName]: Entry<K> } = {
 	...attention,
 	...elementwise,
 	...floatw,
+	...fused,
 	kv_write_f16,
 	kv_write_f32,
 	kv_write_i8,
