@@ -4,6 +4,7 @@ import type { Checkpoint, Contents, Folder, Format } from "./checkpoint.ts";
 import { readAll, readCompanions } from "./companions.ts";
 import { gguf } from "./gguf.ts";
 import { parseJson } from "./json.ts";
+import { isPte, pteRefusal } from "./pte.ts";
 import { safetensors } from "./safetensors.ts";
 import { openShards } from "./shards.ts";
 import { torch } from "./torch.ts";
@@ -98,6 +99,7 @@ interface Opened {
 
 async function openFile(source: ByteSource, folder: Folder): Promise<Opened> {
 	const head = await source.read(0, Math.min(HEAD_BYTES, source.size));
+	if (isPte(head)) throw pteRefusal(source.name);
 	const format = formats.find((format) => format.matches(head));
 	if (!format) {
 		const start = Array.from(head, (byte) =>
