@@ -115,7 +115,7 @@ export async function planWeights(
 
 /** Prefix of a layout's name by the form of the layer's input: the same matrix has another kernel for each. */
 const INPUT_FORMS: Readonly<Record<ActivationForm, string>> = {
-	f32: "",
+	f32: "f32_",
 	block: "qb8_",
 	"k-block": "qk8_",
 	"token-asymmetric": "qd8_",
@@ -124,8 +124,10 @@ const INPUT_FORMS: Readonly<Record<ActivationForm, string>> = {
 
 /** Name of the layout, with the input form that the matrix's own definition asks for. Throws UnsupportedError where no kernel reads it. */
 export function layoutName(matrix: StoredMatrix): Layout {
-	const name = INPUT_FORMS[matrix.activation] + matrix.layout;
-	if (name in layouts) return name as Layout;
+	// f32w, f16w and bf16w take no other input than f32, and have no prefix.
+	const names = [INPUT_FORMS[matrix.activation] + matrix.layout, matrix.layout];
+	const name = names.find((name) => Object.hasOwn(layouts, name));
+	if (name !== undefined) return name as Layout;
 	throw new UnsupportedError(
 		`${matrix.name}: no kernel reads weights stored as ${matrix.scheme}`,
 	);
