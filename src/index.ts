@@ -12,7 +12,12 @@ export type { Generation } from "./generate/generation.ts";
 export type { GenerateOptions, LogitsProcessor } from "./generate/options.ts";
 export type { FinishReason } from "./generate/stopping.ts";
 export type { InspectedTensor, Inspection } from "./inspect.ts";
-export type { LoadOptions, LoadProgress } from "./load.ts";
+export type {
+	InstructionProfile,
+	LoadOptions,
+	LoadProgress,
+	StepProfile,
+} from "./load.ts";
 export type {
 	GenerateCallOptions,
 	GenerateResult,

@@ -1,15 +1,23 @@
 import process from "node:process";
-import type { Model } from "../runtime/server.ts";
+import type { Model, StepProfile } from "../runtime/server.ts";
 import { command, UsageError } from "./arguments.ts";
 import { modelFlags } from "./flags.ts";
 import { withModel } from "./loading.ts";
 import { peakMemoryBytes, perSecond } from "./measurement.ts";
+import { printProfile, summarize } from "./profile.ts";
 
 const WARM_UP = { promptTokens: 32, newTokens: 8 };
 
 export const bench = command({
 	about: "Prefill and decode speed with fixed token ids and no sampling.",
-	flags: [...modelFlags, "prompt-tokens", "new-tokens", "repeat", "json"],
+	flags: [
+		...modelFlags,
+		"prompt-tokens",
+		"new-tokens",
+		"repeat",
+		"profile",
+		"json",
+	],
 	async run(flags) {
 		const promptTokens = atLeastOne(
 			"prompt-tokens",
@@ -17,7 +25,11 @@ export const bench = command({
 		);
 		const newTokens = atLeastOne("new-tokens", flags["new-tokens"] ?? 64);
 		const repeat = atLeastOne("repeat", flags.repeat ?? 3);
-		return withModel(flags, async (model) => {
+		const profiles: StepProfile[] = [];
+		const onProfile = flags.profile
+			? (profile: StepProfile) => void profiles.push(profile)
+			: undefined;
+		const use = async (model: Model) => {
 			const { vocabularySize } = model.info;
 			const idsOf = (run: number, count: number) =>
 				fixedIds(run, count, vocabularySize);
@@ -27,6 +39,7 @@ export const bench = command({
 				idsOf(0, Math.min(promptTokens, WARM_UP.promptTokens)),
 				Math.min(newTokens, WARM_UP.newTokens),
 			);
+			profiles.length = 0;
 			const runs: Speed[] = [];
 			for (let run = 1; run <= repeat; run++)
 				runs.push(await measure(model, idsOf(run, promptTokens), newTokens));
@@ -45,6 +58,7 @@ export const bench = command({
 				),
 				peakMemoryBytes: peakMemoryBytes(),
 				runs,
+				...(flags.profile ? { profile: summarize(profiles) } : {}),
 			};
 			process.stdout.write(
 				flags.json
@@ -53,11 +67,13 @@ export const bench = command({
 							`${model.info.architecture}, ${record.threads} threads, ${record.kernels} kernels, median of ${repeat}`,
 							`prefill  ${record.prefillTokensPerSecond.toFixed(1).padStart(8)} tokens/s over ${promptTokens} tokens`,
 							`decode   ${record.decodeTokensPerSecond.toFixed(1).padStart(8)} tokens/s over ${newTokens} tokens`,
+							...(record.profile ?? []).map((p) => `\n${printProfile(p)}`),
 							"",
 						].join("\n"),
 			);
 			return 0;
-		});
+		};
+		return withModel(flags, use, { onProfile });
 	},
 });
 

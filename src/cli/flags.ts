@@ -166,6 +166,11 @@ export const flags = {
 		value: "N",
 		about: "runs to measure (default: 3)",
 	},
+	profile: {
+		kind: "flag",
+		about:
+			"say which kernels the time of a step goes to; slows it down a little",
+	},
 	json: { kind: "flag", about: "print JSON" },
 	quiet: { kind: "flag", about: "show no progress bar" },
 	help: { kind: "flag", about: "show this" },

@@ -1,4 +1,4 @@
-import { Model } from "../runtime/server.ts";
+import { type LoadOptions, Model } from "../runtime/server.ts";
 import { UsageError } from "./arguments.ts";
 import type { modelFlags, Values } from "./flags.ts";
 import { progressBar } from "./progress.ts";
@@ -9,6 +9,7 @@ type ModelFlags = Values<(typeof modelFlags)[number]>;
 export async function withModel<T>(
 	flags: ModelFlags,
 	use: (model: Model) => Promise<T>,
+	options: Pick<LoadOptions, "onProfile"> = {},
 ): Promise<T> {
 	const { kernels } = flags;
 	if (kernels !== undefined && kernels !== "simd" && kernels !== "relaxed")
@@ -19,6 +20,7 @@ export async function withModel<T>(
 		banks: flags.banks,
 		contextTokens: flags["context-tokens"],
 		kernels,
+		...options,
 		onProgress: bar?.update,
 	}).finally(() => bar?.clear());
 	try {

@@ -1,0 +1,91 @@
+import type { StepProfile } from "../runtime/server.ts";
+
+/** The mean of several steps of the same number of rows. */
+export interface ProfileSummary {
+	readonly rows: number;
+	readonly steps: number;
+	readonly parts: number;
+	/** One step for the host, and the program in it. */
+	readonly stepMs: number;
+	readonly programMs: number;
+	/** Calls of kernels, and waits for other parts, in one step. */
+	readonly calls: number;
+	readonly barriers: number;
+	/** By kernel and size of the weight matrix, the longest first. */
+	readonly kernels: readonly KernelTime[];
+	readonly waitMs: number;
+}
+
+export interface KernelTime {
+	readonly kernel: string;
+	readonly size: string | undefined;
+	readonly calls: number;
+	readonly ms: number;
+}
+
+/** Means over the steps of each number of rows, fewest rows first. */
+export function summarize(profiles: readonly StepProfile[]): ProfileSummary[] {
+	return [...new Set(profiles.map((p) => p.rows))]
+		.sort((a, b) => a - b)
+		.map((rows) => mean(profiles.filter((p) => p.rows === rows)));
+}
+
+function mean(profiles: readonly StepProfile[]): ProfileSummary {
+	const steps = profiles.length;
+	const [{ rows, parts, instructions }] = profiles as [StepProfile];
+	const over = (value: (profile: StepProfile) => number) =>
+		profiles.reduce((sum, profile) => sum + value(profile), 0) / steps;
+	const kernels = new Map<string, KernelTime>();
+	for (const { kernel, size, ms } of profiles.flatMap((p) =>
+		p.instructions.flatMap((i) => i.calls),
+	)) {
+		const key = `${kernel} ${size}`;
+		const known = kernels.get(key) ?? { calls: 0, ms: 0 };
+		kernels.set(key, {
+			kernel,
+			size,
+			calls: known.calls + 1 / steps,
+			ms: known.ms + ms / steps,
+		});
+	}
+	return {
+		rows,
+		steps,
+		parts,
+		stepMs: over((p) => p.stepMs),
+		programMs: over((p) => p.programMs),
+		calls: instructions.reduce((sum, i) => sum + i.calls.length, 0),
+		barriers: parts > 1 ? instructions.length : 0,
+		kernels: [...kernels.values()].sort((a, b) => b.ms - a.ms),
+		waitMs: over((p) => p.instructions.reduce((sum, i) => sum + i.waitMs, 0)),
+	};
+}
+
+/** A table for people: every kernel, then what part 0 did besides. */
+export function printProfile(summary: ProfileSummary): string {
+	const { rows, steps, parts, stepMs, programMs, calls, barriers } = summary;
+	const inKernels = summary.kernels.reduce((sum, k) => sum + k.ms, 0);
+	const line = (name: string, size: string, count: string, ms: number) =>
+		[
+			name.padEnd(28),
+			size.padStart(12),
+			count.padStart(7),
+			ms.toFixed(3).padStart(10),
+			((100 * ms) / stepMs).toFixed(1).padStart(7),
+		].join("");
+	return [
+		`${rows} ${rows === 1 ? "row" : "rows"}: ${stepMs.toFixed(3)} ms a step, mean of ${steps}, on part 0 of ${parts}`,
+		`${"".padEnd(28)}${"n×k".padStart(12)}${"calls".padStart(7)}${"ms".padStart(10)}${"%".padStart(7)}`,
+		...summary.kernels.map(({ kernel, size, calls, ms }) =>
+			line(kernel, size ?? "", String(Math.round(calls)), ms),
+		),
+		line("waiting for other parts", "", String(barriers), summary.waitMs),
+		line(
+			"between calls",
+			"",
+			String(calls),
+			programMs - inKernels - summary.waitMs,
+		),
+		line("around the program", "", "", stepMs - programMs),
+	].join("\n");
+}
