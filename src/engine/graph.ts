@@ -1,6 +1,7 @@
 import { UnsupportedError } from "../errors.ts";
 import type { Args, KernelName } from "./kernels.ts";
 import {
+	ATTENTION_MAX_GROUP,
 	ATTENTION_MAX_HEAD,
 	ATTENTION_PARTIAL_TILE,
 	ATTENTION_TILE,
@@ -249,6 +250,10 @@ export class Graph {
 		if (d > ATTENTION_MAX_HEAD)
 			throw new UnsupportedError(
 				`heads of ${d} elements, expected at most ${ATTENTION_MAX_HEAD}`,
+			);
+		if (heads % kvHeads !== 0 || heads > kvHeads * ATTENTION_MAX_GROUP)
+			throw new UnsupportedError(
+				`${heads} query heads on ${kvHeads} kv heads, expected a multiple of them up to ${ATTENTION_MAX_GROUP} times as many`,
 			);
 		const { bank } = k.buffer;
 		const window = options.window ?? 0;

@@ -36,6 +36,8 @@ export const ATTENTION_FULL_TILE = 128;
 export const ATTENTION_SEGMENT = 512;
 /** The largest head that fits into scratch memory with its tile of queries. */
 export const ATTENTION_MAX_HEAD = 336;
+/** The most query heads that may share a kv head, for the same reason. */
+export const ATTENTION_MAX_GROUP = 128;
 
 /** How a linear layer's input reaches the kernel: as it is, or quantized once per input and shared by all that read it. */
 export interface Activation {
