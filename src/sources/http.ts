@@ -59,11 +59,12 @@ export function addressOf(url: string | URL): Address {
 
 /**
  * Makes one GET request, repeats it while it fails in passing, and gives the answer to `receive`.
- * `receive` may read the body with `pieces`; a connection that drops meanwhile is repeated too.
+ * `receive` may read the body with `pieces`; a connection that drops meanwhile is repeated too, with the span that is
+ * wanted by then where `span` is a function.
  */
 export async function get<T>(
 	address: Address,
-	span: Span | undefined,
+	span: Span | (() => Span) | undefined,
 	options: UrlOptions,
 	receive: (
 		response: Response,
@@ -72,7 +73,8 @@ export async function get<T>(
 ): Promise<T> {
 	const retries = options.retries ?? 4;
 	for (let tries = 0; ; tries++) {
-		const outcome = await request(address, span, options, receive);
+		const wanted = typeof span === "function" ? span() : span;
+		const outcome = await request(address, wanted, options, receive);
 		if ("value" in outcome) return outcome.value;
 		const wait =
 			outcome.waitMilliseconds ??

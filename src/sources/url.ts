@@ -14,7 +14,7 @@ export type { UrlOptions } from "./http.ts";
 /** The first request asks for so much: it tells the size and whether ranges work, and holds small files whole. */
 const PROBE_BYTES = 64 * 2 ** 10;
 /** A connection that brought this much before it dropped was a good one: failures are counted anew. */
-const GOOD_BYTES = 2 ** 20;
+export const GOOD_BYTES = 2 ** 20;
 
 /**
  * A file behind an HTTP(S) address. With a server that answers range requests only what is read is fetched;
@@ -173,7 +173,7 @@ function copy(
 }
 
 /** `bytes 0-99/1234`, or `bytes * /1234` for a range outside the file; undefined where it is absent or hidden. */
-function contentRange(
+export function contentRange(
 	response: Response,
 ): { start: number; end: number; size: number } | undefined {
 	const value = response.headers.get("content-range") ?? "";
