@@ -1,0 +1,231 @@
+/** What every runtime has to do alike. It runs inside of each: nothing here may depend on where it is. */
+import type * as Library from "../../src/runtime/server.ts";
+
+/** What a runtime is given. */
+export interface Setting {
+	/** The package, as this runtime imports it. */
+	readonly library: typeof Library;
+	/** Address of a web server that has the embedded model's files under model/ and golden.json. */
+	readonly site: string;
+}
+
+/** What a runtime answers. */
+export interface Report {
+	/** By behaviour: undefined where it was as expected, else what went wrong. */
+	readonly failures: Readonly<Record<string, string | null>>;
+	readonly threads: number;
+	/** Why there were no more. */
+	readonly threadLimit: string | null;
+	readonly kernels: string;
+	/** Tokens that greedy decoding and a seed gave: the same in every runtime. */
+	readonly tokens: readonly (readonly number[])[];
+}
+
+interface Golden {
+	readonly name: string;
+	readonly input_ids: readonly number[];
+	readonly greedy_ids: readonly number[];
+}
+
+interface Stage extends Setting {
+	readonly model: Library.Model;
+	readonly golden: readonly Golden[];
+	readonly tokens: (readonly number[])[];
+}
+
+function expect(condition: boolean, message: string): asserts condition {
+	if (!condition) throw new Error(message);
+}
+
+function expectSame(found: unknown, wanted: unknown, what: string): void {
+	const [a, b] = [JSON.stringify(found), JSON.stringify(wanted)];
+	expect(a === b, `${what}: found ${a}, expected ${b}`);
+}
+
+/** What a promise rejects with. */
+async function errorOf(promise: PromiseLike<unknown>): Promise<unknown> {
+	const nothing = Symbol();
+	const error = await promise.then(
+		() => nothing,
+		(error) => error,
+	);
+	expect(error !== nothing, "expected an error, there was none");
+	return error;
+}
+
+const STORY = "Once upon a time, there was a brave little fox named Lily.";
+
+/** In the order in which they run; the last one ends the model that the others share. */
+const stages: Readonly<Record<string, (stage: Stage) => Promise<void>>> = {
+	async "greedy tokens"({ model, golden, tokens }) {
+		for (const { name, input_ids, greedy_ids } of golden) {
+			const { tokenIds } = await model.generate(
+				{ ids: input_ids },
+				{ doSample: false, maxNewTokens: 40 },
+			);
+			expectSame(tokenIds, greedy_ids, name);
+			tokens.push(tokenIds);
+		}
+	},
+
+	async "seeded tokens"({ model, tokens }) {
+		const { tokenIds, seed } = await model.generate(STORY, {
+			temperature: 0.9,
+			topP: 0.95,
+			seed: 7,
+			maxNewTokens: 60,
+		});
+		expectSame(seed, 7, "seed");
+		tokens.push(tokenIds);
+	},
+
+	async streams({ model }) {
+		const generation = model.generate(STORY, {
+			doSample: false,
+			maxNewTokens: 30,
+		});
+		let text = "";
+		let parts = 0;
+		for await (const part of generation) {
+			expectSame(part.type, "text", "part");
+			if (part.type === "text") text += part.text;
+			parts++;
+		}
+		expect(parts > 10, `${parts} parts, expected more than 10`);
+		expectSame(text, (await generation).text, "streamed text");
+	},
+
+	async "thinks and calls"({ model }) {
+		const ask = (content: string, options: Library.GenerateCallOptions) =>
+			model.generate([{ role: "user", content }], {
+				doSample: false,
+				maxNewTokens: 160,
+				...options,
+			});
+		const sum = await ask("What is 17 + 25?", { thinking: true });
+		expect(sum.reasoning.includes("42"), `reasoning: ${sum.reasoning}`);
+		expect(sum.text.includes("42"), `text: ${sum.text}`);
+		const { toolCalls } = await ask("What is the weather in Oslo?", {
+			thinking: false,
+			tools: [
+				{
+					type: "function",
+					function: {
+						name: "get_weather",
+						description: "Get the weather of a city",
+						parameters: {
+							type: "object",
+							properties: { city: { type: "string" } },
+						},
+					},
+				},
+			],
+		});
+		expectSame(toolCalls[0]?.arguments, { city: "Oslo" }, "tool call");
+	},
+
+	async aborts({ library, model }) {
+		const reason = new Error("enough");
+		const controller = new AbortController();
+		const { signal } = controller;
+		const generation = model.generate(STORY, { ignoreEos: true, signal });
+		const reading = (async () => {
+			for await (const _ of generation) controller.abort(reason);
+		})();
+		expect((await errorOf(reading)) === reason, "the loop's error");
+		expect((await errorOf(generation)) === reason, "the result's error");
+		const loading = library.Model.load(undefined, { signal });
+		expect((await errorOf(loading)) === reason, "the error of loading");
+		const { tokenIds } = await model.generate(STORY, { maxNewTokens: 2 });
+		expectSame(tokenIds.length, 2, "tokens afterwards");
+	},
+
+	async "reads over http"({ library, site, golden }) {
+		let loaded = 0;
+		const model = await library.Model.load(new URL("model/", site), {
+			threads: 1,
+			onProgress: (progress) => {
+				loaded = progress.loaded;
+			},
+		});
+		expect(loaded > 5_000_000, `${loaded} bytes reported`);
+		const { input_ids, greedy_ids } = golden[0]!;
+		const { tokenIds } = await model.generate(
+			{ ids: input_ids },
+			{ doSample: false, maxNewTokens: 40 },
+		);
+		await model.dispose();
+		expectSame(tokenIds, greedy_ids, "tokens");
+	},
+
+	async "says what is wrong"({ library, site, model }) {
+		const { Model, SourceError, OptionError, ContextError } = library;
+		const missing = await errorOf(Model.load(new URL("missing/", site)));
+		expect(missing instanceof SourceError, `missing files: ${missing}`);
+		const path = await errorOf(Model.load("no/such/folder"));
+		expect(path instanceof SourceError, `missing path: ${path}`);
+		const option = await errorOf(model.generate(STORY, { temperature: -1 }));
+		expect(option instanceof OptionError, `option: ${option}`);
+		const ids = new Array<number>(5000).fill(631);
+		const long = await errorOf(model.generate({ ids }));
+		expect(long instanceof ContextError, `long prompt: ${long}`);
+	},
+
+	async "one thread, two banks"({ library, golden }) {
+		const model = await library.Model.load(undefined, { threads: 1, banks: 2 });
+		expectSame(model.info.threads, 1, "threads");
+		const { input_ids, greedy_ids } = golden[1]!;
+		const { tokenIds } = await model.generate(
+			{ ids: input_ids },
+			{ doSample: false, maxNewTokens: 40 },
+		);
+		await model.dispose();
+		expectSame(tokenIds, greedy_ids, "tokens");
+	},
+
+	async disposes({ library, model }) {
+		const running = model.generate(STORY, { ignoreEos: true });
+		const reading = (async () => {
+			for await (const _ of running) await model.dispose();
+		})();
+		const { EngineError } = library;
+		expect((await errorOf(reading)) instanceof EngineError, "running text");
+		const later = await errorOf(model.generate(STORY));
+		expect(later instanceof EngineError, `later text: ${later}`);
+		await model.dispose();
+	},
+};
+
+/** Names of what is tried. */
+export const behaviours: readonly string[] = ["loads", ...Object.keys(stages)];
+
+export async function behave(setting: Setting): Promise<Report> {
+	const failures: Record<string, string | null> = {};
+	const attempt = async (name: string, run: () => Promise<void>) => {
+		failures[name] = await run().then(
+			() => null,
+			(error) => (error instanceof Error ? (error.stack ?? "") : `${error}`),
+		);
+	};
+	const golden = await fetch(new URL("golden.json", setting.site));
+	const { cases } = (await golden.json()) as { cases: Golden[] };
+	const tokens: (readonly number[])[] = [];
+	let model: Library.Model | undefined;
+	await attempt("loads", async () => {
+		model = await setting.library.Model.load();
+		expectSame(model.info.architecture, "SmolLM3ForCausalLM", "architecture");
+	});
+	for (const [name, run] of Object.entries(stages))
+		await attempt(name, async () => {
+			expect(model !== undefined, "nothing was loaded");
+			await run({ ...setting, model, golden: cases, tokens });
+		});
+	const info = model?.info;
+	return {
+		failures,
+		threads: info?.threads ?? 0,
+		threadLimit: info?.threadLimit ?? null,
+		kernels: info?.kernels ?? "none",
+		tokens,
+	};
+}

@@ -1,0 +1,113 @@
+import { execFileSync } from "node:child_process";
+import {
+	cpSync,
+	existsSync,
+	mkdirSync,
+	readdirSync,
+	rmSync,
+	writeFileSync,
+} from "node:fs";
+import { join, resolve } from "node:path";
+import { buildSync } from "esbuild";
+
+/** Runtimes, and what is prepared for them; git ignores it. */
+const FOLDER = resolve("build/runtimes");
+
+function npmInstall(folder: string, ...packages: string[]): void {
+	execFileSync(
+		"npm",
+		["install", "--no-audit", "--no-fund", "--prefix", folder, ...packages],
+		{ stdio: "pipe" },
+	);
+}
+
+/** Folder in which an npm package is installed, once for all runs. Throws where it cannot be had. */
+export function installed(name: string): string {
+	const folder = join(FOLDER, name.replace("@", "-"));
+	const done = join(folder, "installed");
+	if (existsSync(done)) return folder;
+	mkdirSync(folder, { recursive: true });
+	npmInstall(folder, name);
+	writeFileSync(done, "");
+	return folder;
+}
+
+const SCRIPT = `import * as library from "nibble-lm";
+import { behave } from "./behaviours.mjs";
+import process from "node:process";
+console.log(JSON.stringify(await behave({ library, site: process.argv[2] })));
+`;
+
+const importMap = {
+	imports: {
+		"nibble-lm": "/node_modules/nibble-lm/dist/runtime/web.js",
+		"@huggingface/jinja": "/node_modules/@huggingface/jinja/dist/index.js",
+		"@huggingface/tokenizers":
+			"/node_modules/@huggingface/tokenizers/dist/tokenizers.mjs",
+	},
+};
+
+const PAGE = `<!doctype html>
+<script type="importmap">${JSON.stringify(importMap)}</script>
+<script type="module">
+	const post = (body) => fetch("/report", { method: "POST", body });
+	try {
+		const library = await import("nibble-lm");
+		const { behave } = await import("./behaviours.mjs");
+		await post(JSON.stringify(await behave({ library, site: location.origin })));
+	} catch (error) {
+		await post(String(error?.stack ?? error));
+	}
+</script>
+`;
+
+const WORKER = `import * as library from "nibble-lm";
+import { behave } from "./behaviours.mjs";
+export default {
+	async fetch(request) {
+		try {
+			return Response.json(await behave({ library, site: await request.text() }));
+		} catch (error) {
+			return new Response(String(error?.stack ?? error));
+		}
+	},
+};
+`;
+
+/** A folder with the packed package installed in it, as a stranger would have it, and an entry for each kind of runtime. */
+export function prepareStage(): string {
+	const folder = join(FOLDER, "stage");
+	rmSync(folder, { recursive: true, force: true });
+	mkdirSync(folder, { recursive: true });
+	const write = (name: string, text: string) =>
+		writeFileSync(join(folder, name), text);
+	write("package.json", '{ "type": "module" }');
+	// The build has just been made: scripts would make it again.
+	const pack = ["pack", "--ignore-scripts", "--pack-destination", folder];
+	execFileSync("npm", pack, { stdio: "pipe" });
+	const tarball = readdirSync(folder).find((name) => name.endsWith(".tgz"))!;
+	npmInstall(folder, join(folder, tarball));
+
+	cpSync("models/nano-smollm3", join(folder, "model"), { recursive: true });
+	cpSync("test/fixtures/nano-smollm3/golden.json", join(folder, "golden.json"));
+	buildSync({
+		entryPoints: ["test/runtimes/behaviours.ts"],
+		outfile: join(folder, "behaviours.mjs"),
+		format: "esm",
+		target: "es2022",
+	});
+	write("script.mjs", SCRIPT);
+	write("page.html", PAGE);
+	write("worker-entry.mjs", WORKER);
+	buildSync({
+		entryPoints: [join(folder, "worker-entry.mjs")],
+		outdir: join(folder, "worker"),
+		bundle: true,
+		format: "esm",
+		target: "es2022",
+		conditions: ["workerd"],
+		loader: { ".wasm": "copy" },
+		assetNames: "[name]",
+	});
+	return folder;
+}
