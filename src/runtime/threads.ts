@@ -21,11 +21,14 @@ export function spawn(): Thread {
 			});
 		},
 		keepAlive(yes) {
+			if (stopping) return;
 			if (yes) worker.ref();
 			else worker.unref();
 		},
 		async stop() {
 			stopping = true;
+			// Nothing else may keep the process alive until the thread has ended, and somebody waits for that.
+			worker.ref();
 			await worker.terminate();
 		},
 	};
