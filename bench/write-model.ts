@@ -1,4 +1,4 @@
-/** Writes a GGUF file with the true shape of a model and random weights, for measurements. */
+/** Writes a GGUF file with the true shape of a model and random weights, for measurements: node scripts/run.mjs bench/write-model.ts FILE SHAPE MIX */
 
 import { once } from "node:events";
 import { createWriteStream } from "node:fs";
@@ -174,6 +174,6 @@ export async function writeModel(
 	await once(file, "finish");
 }
 
-const [path, shapeName, mix] = process.argv.slice(2);
-if (path && shapeName && mix)
+const [, program, path, shapeName, mix] = process.argv;
+if (program?.endsWith("write-model.ts") && path && shapeName && mix)
 	await writeModel(path, shapeName as ShapeName, mix as MixName);

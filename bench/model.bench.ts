@@ -1,0 +1,203 @@
+/** Tokens per second of whole models with random weights at true shapes. */
+
+import { parseArgs } from "node:util";
+import { type Contender, type Round, startContender } from "./contender.ts";
+import { load, type Machine, thisMachine } from "./machine.ts";
+import type { MixName } from "./mixes.ts";
+import { modelFile } from "./model-file.ts";
+import { measureReadBandwidth } from "./roofline.ts";
+import type { ShapeName } from "./shapes.ts";
+import { type Speed, speedOf } from "./statistics.ts";
+import { digits, printTable } from "./table.ts";
+
+interface Configuration {
+	readonly shape: ShapeName;
+	readonly mix: MixName;
+	readonly threads: number;
+	/** Build of the kernels; the library's own choice where it is undefined. */
+	readonly kernels: "simd" | "relaxed" | undefined;
+}
+
+export interface ModelResult extends Configuration {
+	readonly about: string;
+	readonly prefill: Speed;
+	readonly decode: Speed;
+	/** Bytes of weights that decoding read per second in its best round, and what part of what can be read that is. */
+	readonly decodeBytesPerSecond: number;
+	readonly ofRoofline: number;
+	readonly peakMemoryBytes: number;
+	readonly loadMs: number;
+}
+
+export interface ModelBench {
+	readonly machine: Machine;
+	readonly loadBefore: number;
+	readonly loadAfter: number;
+	/** By threads, from 1. */
+	readonly readBytesPerSecond: readonly number[];
+	readonly promptTokens: number;
+	readonly newTokens: number;
+	readonly rounds: number;
+	readonly results: readonly ModelResult[];
+}
+
+export interface ModelBenchOptions {
+	readonly configurations: readonly Configuration[];
+	readonly promptTokens: number;
+	readonly newTokens: number;
+	readonly rounds: number;
+	/** Path of the Node that runs the library. @default the one that is running */
+	readonly node?: string | undefined;
+}
+
+const WARM_UP = { promptTokens: 64, newTokens: 16, round: 0 };
+
+/** Every configuration has a process of its own; they take turns, round by round. */
+export async function benchModels({
+	configurations,
+	promptTokens,
+	newTokens,
+	rounds,
+	node,
+}: ModelBenchOptions): Promise<ModelBench> {
+	const machine = thisMachine();
+	const loadBefore = load();
+	const threads = Math.max(...configurations.map((c) => c.threads));
+	const before = await measureReadBandwidth(threads);
+	const running: { contender: Contender; rounds: Round[] }[] = [];
+	try {
+		for (const { shape, mix, threads, kernels } of configurations) {
+			const contender = await startContender(
+				"scripts/run.mjs",
+				[
+					"bench/nibble.contender.ts",
+					await modelFile(shape, mix),
+					String(threads),
+					...(kernels ? [kernels] : []),
+				],
+				node === undefined ? {} : { node },
+			);
+			// Not counted: the engine still compiles the kernels' fast versions.
+			await contender.run(WARM_UP);
+			running.push({ contender, rounds: [] });
+		}
+		for (let round = 1; round <= rounds; round++)
+			for (const { contender, rounds } of running)
+				rounds.push(await contender.run({ promptTokens, newTokens, round }));
+	} finally {
+		for (const { contender } of running) contender.stop();
+	}
+	const after = await measureReadBandwidth(threads);
+	const readBytesPerSecond = before.map((b, i) => Math.max(b, after[i]!));
+	return {
+		machine,
+		loadBefore,
+		loadAfter: load(),
+		readBytesPerSecond,
+		promptTokens,
+		newTokens,
+		rounds,
+		results: configurations.map((configuration, i) => {
+			const { contender, rounds } = running[i]!;
+			const { loaded } = contender;
+			const decode = speedOf(rounds.map((r) => r.decode));
+			const decodeBytesPerSecond = decode.best * loaded.weightBytes;
+			return {
+				...configuration,
+				about: loaded.about,
+				prefill: speedOf(rounds.map((r) => r.prefill)),
+				decode,
+				decodeBytesPerSecond,
+				ofRoofline:
+					decodeBytesPerSecond / readBytesPerSecond[configuration.threads - 1]!,
+				peakMemoryBytes: Math.max(...rounds.map((r) => r.peakMemoryBytes)),
+				loadMs: loaded.loadMs,
+			};
+		}),
+	};
+}
+
+export function printModels(bench: ModelBench): string {
+	const { machine, readBytesPerSecond } = bench;
+	const GB = 1e9;
+	const bandwidth = readBytesPerSecond
+		.map((b, i) => `${digits(b / GB)} GB/s with ${i + 1}`)
+		.join(", ");
+	return [
+		`${machine.processor}, ${machine.cores} cores, ${machine.system}, ${machine.date}`,
+		`load average ${bench.loadBefore.toFixed(1)} before, ${bench.loadAfter.toFixed(1)} after; threads read ${bandwidth}`,
+		`prefill of ${bench.promptTokens} tokens, then ${bench.newTokens} tokens one by one; tokens/s: best of ${bench.rounds}, (median), per second on a core`,
+		"",
+		printTable([
+			[
+				"model",
+				"weights",
+				"kernels",
+				"threads",
+				"prefill",
+				"(median)",
+				"per CPU-s",
+				"decode",
+				"(median)",
+				"per CPU-s",
+				"GB/s",
+				"% of reading",
+				"peak MB",
+				"load ms",
+			],
+			...bench.results.map((r) => [
+				r.shape,
+				r.mix,
+				/(\w+) kernels/.exec(r.about)?.[1] ?? "",
+				String(r.threads),
+				...[r.prefill, r.decode].flatMap((speed) => [
+					digits(speed.best),
+					`(${digits(speed.median)})`,
+					digits(speed.perCpuSecond),
+				]),
+				digits(r.decodeBytesPerSecond / GB),
+				(100 * r.ofRoofline).toFixed(0),
+				(r.peakMemoryBytes / 1e6).toFixed(0),
+				r.loadMs.toFixed(0),
+			]),
+		]),
+	].join("\n");
+}
+
+/** `--shapes A,B --mixes A,B --threads 1,2 --kernels simd,relaxed`: every combination. */
+export function readOptions(args: readonly string[]): ModelBenchOptions {
+	const { values } = parseArgs({
+		args: [...args],
+		options: {
+			shapes: { type: "string", default: "SmolLM2-135M" },
+			mixes: { type: "string", default: "Q4_0,Q8_0" },
+			threads: { type: "string", default: "1,2" },
+			kernels: { type: "string", default: "" },
+			"prompt-tokens": { type: "string", default: "512" },
+			"new-tokens": { type: "string", default: "64" },
+			rounds: { type: "string", default: "5" },
+			node: { type: "string" },
+			json: { type: "boolean" },
+		},
+		strict: true,
+	});
+	const list = (text: string) => text.split(",");
+	return {
+		configurations: list(values.shapes).flatMap((shape) =>
+			list(values.mixes).flatMap((mix) =>
+				list(values.kernels).flatMap((kernels) =>
+					list(values.threads).map((threads) => ({
+						shape: shape as ShapeName,
+						mix: mix as MixName,
+						threads: Number(threads),
+						kernels: (kernels || undefined) as Configuration["kernels"],
+					})),
+				),
+			),
+		),
+		promptTokens: Number(values["prompt-tokens"]),
+		newTokens: Number(values["new-tokens"]),
+		rounds: Number(values.rounds),
+		node: values.node,
+	};
+}
