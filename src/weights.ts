@@ -57,6 +57,7 @@ export function collectWeights<W>(
 		return Object.assign(w, {
 			optional: (name: string, shape: readonly number[]) =>
 				stored.has(fullName(prefix, name)) ? w(name, shape) : undefined,
+			has: (name: string) => stored.has(fullName(prefix, name)),
 			layers: <L>(
 				count: number,
 				inner: string,

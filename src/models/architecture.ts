@@ -7,6 +7,8 @@ export interface Weights {
 	(name: string, shape: readonly number[], change?: Change): Weight;
 	/** As above, or undefined where the checkpoint does not have it. */
 	optional(name: string, shape: readonly number[]): Weight | undefined;
+	/** Whether the checkpoint has it: tells apart the names that one weight goes by. */
+	has(name: string): boolean;
 	/** `each` for layer 0 … count − 1, with names relative to `${prefix}.${i}.`. */
 	layers<L>(
 		count: number,

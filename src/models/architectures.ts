@@ -1,13 +1,15 @@
 import { UnsupportedError } from "../errors.ts";
 import type { Architecture, Sizes } from "./architecture.ts";
+import { gemma3 } from "./gemma3.ts";
 import { llama } from "./llama.ts";
 import { smollm3 } from "./smollm3.ts";
 
 /** Every model family, in one list. What C and W are is known to each family alone. */
-const architectures = [llama, smollm3] as unknown as readonly Architecture<
-	Sizes,
-	unknown
->[];
+const architectures = [
+	llama,
+	smollm3,
+	gemma3,
+] as unknown as readonly Architecture<Sizes, unknown>[];
 
 /** The family that serves config.json's `architectures`. Throws UnsupportedError naming what was found and what is known. */
 export function findArchitecture(

@@ -5,7 +5,7 @@
  * T rows in the step   O rows whose logits are wanted
  * L layers   D hidden size   H query heads   K key/value heads   d head size   F feed-forward   V vocabulary
  */
-import { UnsupportedError } from "../errors.ts";
+import { CheckpointError, UnsupportedError } from "../errors.ts";
 import { architecture } from "./architecture.ts";
 import { readSize } from "./config.ts";
 import { readRope } from "./rope.ts";
@@ -18,6 +18,11 @@ export const llama = architecture({
 		const D = readSize(hf, "hidden_size");
 		const H = readSize(hf, "num_attention_heads");
 		const d = readSize(hf, "head_dim", D / H);
+		const K = readSize(hf, "num_key_value_heads", H);
+		if (H % K !== 0)
+			throw new CheckpointError(
+				`config: num_attention_heads is ${H}, expected a multiple of num_key_value_heads, ${K}`,
+			);
 		const act = hf.text("hidden_act", "silu");
 		if (act !== "silu")
 			throw new UnsupportedError(
@@ -27,7 +32,7 @@ export const llama = architecture({
 			L,
 			D,
 			H,
-			K: readSize(hf, "num_key_value_heads", H),
+			K,
 			d,
 			F: readSize(hf, "intermediate_size"),
 			V: readSize(hf, "vocab_size"),

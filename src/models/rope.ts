@@ -10,14 +10,28 @@ import type { Config } from "./config.ts";
  * @param defaultTheta the model class's default base
  */
 export function readRope(hf: Config, d: number, defaultTheta: number): Rope {
+	const theta = hf.number("rope_theta", defaultTheta);
+	const scaling = hf.section("rope_scaling") ?? hf.section("rope_parameters");
+	return makeRope(hf, d, theta, scaling);
+}
+
+/**
+ * One of several rotary settings of a model.
+ *
+ * @param hf what the model's own lengths are taken from
+ * @param theta the base, unless `scaling` has one
+ */
+export function makeRope(
+	hf: Config,
+	d: number,
+	theta: number,
+	scaling: Config | undefined,
+): Rope {
 	if (d % 2 !== 0)
 		throw new CheckpointError(
 			`config: head_dim is ${d}, expected an even number`,
 		);
-	const scaling = hf.section("rope_scaling") ?? hf.section("rope_parameters");
-	const base =
-		scaling?.number("rope_theta", hf.number("rope_theta", defaultTheta)) ??
-		hf.number("rope_theta", defaultTheta);
+	const base = scaling?.number("rope_theta", theta) ?? theta;
 	const type =
 		scaling?.text("rope_type", scaling.text("type", "default")) ?? "default";
 	const plain = (theta: number) =>
