@@ -21,6 +21,8 @@ export interface Thread {
 export interface Pool {
 	/** Parts that share each step. */
 	readonly parts: number;
+	/** Why there are fewer parts than were asked for; undefined where there are not. */
+	readonly limit?: string;
 	/** Runs one step of program `index` to its end. One step at a time. Rejects with EngineError, after which the pool is dead. */
 	step(index: number, step: Step): Promise<void>;
 	stop(): Promise<void>;
@@ -33,6 +35,21 @@ export interface Machine {
 	readonly programs: readonly Program[];
 	/** Where part 0 writes down how long everything in a step took; undefined where nobody wants to know. */
 	readonly timings: Timings | undefined;
+}
+
+/** A pool of as many parts as asked for or, where threads do not start, of one: content security policies and permissions say no without notice. */
+export async function createPool(
+	machine: Machine,
+	parts: number,
+	spawn: (() => Thread) | undefined,
+): Promise<Pool> {
+	if (parts === 1 || spawn === undefined) return createSinglePool(machine);
+	try {
+		return await createThreadPool(machine, parts, spawn);
+	} catch (error) {
+		const limit = error instanceof Error ? error.message : String(error);
+		return { ...createSinglePool(machine), limit };
+	}
 }
 
 /** Part 0 of 1 on the calling thread: needs no shared memory, and blocks while a step runs. */
@@ -108,6 +125,10 @@ export async function createThreadPool(
 
 	try {
 		const started = untilSettled();
+		// Waited for below, unless a thread cannot even be made.
+		started.catch(() => {});
+		// Not waited for where a thread cannot even be made.
+		started.catch(() => {});
 		for (let part = 0; part < parts; part++) {
 			const thread = spawn();
 			threads.push(thread);

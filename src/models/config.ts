@@ -65,12 +65,26 @@ const isNumber = (value: unknown): value is number =>
 const isFlag = (value: unknown): value is boolean => typeof value === "boolean";
 const isText = (value: unknown): value is string => typeof value === "string";
 
-/** A size that arrays are made of: a positive whole number. */
-export function readSize(hf: Config, key: string, missing?: number): number {
+/** More layers than any model has; a file that claims them wants memory. */
+const MAX_LAYERS = 1024;
+const MAX_SIZE = 2 ** 31 - 1;
+
+/** A number of layers: from 1 to 1,024. */
+export function readLayers(hf: Config): number {
+	return readSize(hf, "num_hidden_layers", undefined, MAX_LAYERS);
+}
+
+/** A size that arrays are made of: a whole number from 1 to `most`. */
+export function readSize(
+	hf: Config,
+	key: string,
+	missing?: number,
+	most = MAX_SIZE,
+): number {
 	const value = hf.number(key, missing);
-	if (!Number.isSafeInteger(value) || value < 1 || value > 2 ** 31)
+	if (!Number.isSafeInteger(value) || value < 1 || value > most)
 		throw new CheckpointError(
-			`config: key "${key}" is ${value}, expected a positive whole number below 2^31`,
+			`config: key "${key}" is ${value}, expected a whole number from 1 to ${most}`,
 		);
 	return value;
 }

@@ -7,14 +7,14 @@
  */
 import { CheckpointError, UnsupportedError } from "../errors.ts";
 import { architecture } from "./architecture.ts";
-import { readSize } from "./config.ts";
+import { readLayers, readSize } from "./config.ts";
 import { readRope } from "./rope.ts";
 
 export const llama = architecture({
 	names: ["LlamaForCausalLM"],
 
 	config(hf) {
-		const L = readSize(hf, "num_hidden_layers");
+		const L = readLayers(hf);
 		const D = readSize(hf, "hidden_size");
 		const H = readSize(hf, "num_attention_heads");
 		const d = readSize(hf, "head_dim", D / H);
