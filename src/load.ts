@@ -211,9 +211,10 @@ async function loadCheckpoint(
 			contextTokens,
 			threads: engine.parts,
 			threadLimit:
-				engine.parts < (options.threads ?? Infinity)
+				engine.threadLimit ??
+				(engine.parts < (options.threads ?? Infinity)
 					? runtime.threadLimit
-					: undefined,
+					: undefined),
 			kernels: target,
 			banks,
 			loadMs: 0,

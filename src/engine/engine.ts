@@ -13,12 +13,7 @@ import {
 } from "./layouts.ts";
 import type { Memory } from "./memory.ts";
 import { PAGE_UNIT_BYTES, PagePool, Sequence } from "./pages.ts";
-import {
-	createSinglePool,
-	createThreadPool,
-	type Pool,
-	type Thread,
-} from "./pool.ts";
+import { createPool, type Thread } from "./pool.ts";
 import { createTimings, readProfile, type StepProfile } from "./profile.ts";
 import type { Program } from "./program.ts";
 import { schedule } from "./schedule.ts";
@@ -66,6 +61,8 @@ export interface Engine {
 	/** For any step, and where there is one for steps of few rows. */
 	readonly programs: readonly Program[];
 	readonly parts: number;
+	/** Why there are fewer parts than threads were asked for; undefined where there are not. */
+	readonly threadLimit: string | undefined;
 	createSequence(): Sequence;
 	/**
 	 * Runs one step: appends each feed's tokens to its sequence. Resolves to f32[V] per wanted row, in order; the arrays
@@ -143,10 +140,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 		programs,
 		timings,
 	};
-	const pool: Pool =
-		threads > 1 && spawn
-			? await createThreadPool(machine, threads, spawn)
-			: createSinglePool(machine);
+	const pool = await createPool(machine, threads, spawn);
 	const vocabulary = logits.shape[1] as number;
 	const logitsMemory = memories[logits.buffer.bank]!;
 
@@ -154,6 +148,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 		limits,
 		programs: machine.programs,
 		parts: pool.parts,
+		threadLimit: pool.limit,
 		createSequence: () => new Sequence(pools, limits.contextTokens),
 		async step(feeds) {
 			const start = performance.now();
