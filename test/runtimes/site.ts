@@ -20,22 +20,23 @@ const TYPES: Readonly<Record<string, string>> = {
 	".json": "application/json",
 };
 
-const ISOLATION = {
+/** What a page has to be sent with, so that it may share memory with its workers. */
+export const ISOLATION = {
 	"cross-origin-opener-policy": "same-origin",
 	"cross-origin-embedder-policy": "require-corp",
 };
 
-/** Serves a folder with range requests; `isolated` pages may share memory with their workers. */
+/** Serves a folder with range requests; every answer gets these headers. */
 export async function openSite(
 	folder: string,
-	isolated: boolean,
+	always: Readonly<Record<string, string>> = {},
 ): Promise<Site> {
 	let reported: (report: string) => void = () => {};
 	const server = createServer(async (request, response) => {
 		const headers = {
 			"cache-control": "no-store",
 			"access-control-allow-origin": "*",
-			...(isolated ? ISOLATION : {}),
+			...always,
 		};
 		const { pathname } = new URL(request.url ?? "/", "http://localhost");
 		if (request.method === "POST" && pathname === "/report") {

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import type { Report } from "./behaviours.ts";
-import { openSite } from "./site.ts";
+import { ISOLATION, openSite } from "./site.ts";
 import { installed } from "./stage.ts";
 
 /** How to start the behaviours in one runtime. */
@@ -25,7 +25,7 @@ async function runScript(
 	args: readonly string[],
 	stage: string,
 ): Promise<Report> {
-	const site = await openSite(stage, false);
+	const site = await openSite(stage);
 	try {
 		const child = spawn(
 			command,
@@ -79,14 +79,15 @@ function browser(
 	name: string,
 	paths: readonly string[],
 	args: (profile: string, url: string) => readonly string[],
-	{ isolated, env = {} }: { isolated: boolean; env?: NodeJS.ProcessEnv },
+	headers: Readonly<Record<string, string>>,
+	env: NodeJS.ProcessEnv = {},
 ): Starter {
 	const path = paths.find(existsSync);
 	return {
 		name,
 		missing: () => (path ? undefined : `none of ${paths.join(", ")} is there`),
 		async start(stage) {
-			const site = await openSite(stage, isolated);
+			const site = await openSite(stage, headers);
 			const profile = mkdtempSync(join(tmpdir(), "nibble-browser-"));
 			const child = spawn(path!, args(profile, `${site.url}page.html`), {
 				detached: true,
@@ -116,6 +117,13 @@ function browser(
 		},
 	};
 }
+
+/** Compiles WebAssembly, and starts no worker. The page's own scripts are inline. */
+const STRICT = {
+	...ISOLATION,
+	"content-security-policy":
+		"default-src 'self'; script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval'; worker-src 'none'",
+};
 
 const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/google-chrome"];
 const chromium = (profile: string, url: string) => [
@@ -165,7 +173,7 @@ const workerd: Starter = {
 				path: join(folder, name),
 			})),
 		});
-		const site = await openSite(stage, false);
+		const site = await openSite(stage);
 		try {
 			const response = await worker.dispatchFetch("http://localhost/", {
 				method: "POST",
@@ -199,16 +207,15 @@ export const starters: readonly Starter[] = [
 		"--allow-read",
 	]),
 	packaged("bun", "bun", ".bin/bun", []),
-	browser("chromium", CHROMIUM, chromium, { isolated: true }),
-	browser("chromium, not isolated", CHROMIUM, chromium, { isolated: false }),
-	browser("firefox", FIREFOX, firefox, { isolated: true }),
-	browser("webkit", XVFB, webkit, {
-		isolated: true,
-		env: { ...WEBKIT_ENV, JSC_useSharedArrayBuffer: "1" },
+	browser("chromium", CHROMIUM, chromium, ISOLATION),
+	browser("chromium, not isolated", CHROMIUM, chromium, {}),
+	browser("chromium, strict policy", CHROMIUM, chromium, STRICT),
+	browser("firefox", FIREFOX, firefox, ISOLATION),
+	browser("firefox, strict policy", FIREFOX, firefox, STRICT),
+	browser("webkit", XVFB, webkit, ISOLATION, {
+		...WEBKIT_ENV,
+		JSC_useSharedArrayBuffer: "1",
 	}),
-	browser("webkit, no SharedArrayBuffer", XVFB, webkit, {
-		isolated: true,
-		env: WEBKIT_ENV,
-	}),
+	browser("webkit, no SharedArrayBuffer", XVFB, webkit, ISOLATION, WEBKIT_ENV),
 	workerd,
 ];
