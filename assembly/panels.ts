@@ -4,7 +4,7 @@ import { madd } from "./simd";
 //
 // An element is read as a number that is easy to make of its bits; what is missing is made up for once per query or
 // position: an f16 is read as value · 2^-112 (its bits moved to f32's places), so queries and weights are multiplied by
-// 2^112, which is exact; an i8 without its position's scale, which goes to the score or the weight.
+// 2^112, which is exact (queries stay below 2^16); an i8 without its position's scale, which goes to the score or the weight.
 //
 // Every result is one chain of multiply-adds over channels (scores) or positions (values), whatever the block.
 

@@ -100,7 +100,6 @@ function roundToEven(x: number): number {
 	return Math.round(x);
 }
 
-/** Keys and values of five rows of two sequences, and pages to put them into. */
 type KvWrite = "kv_write_f32" | "kv_write_f16" | "kv_write_i8";
 
 type RopeKvWrite =
@@ -145,7 +144,6 @@ function entry(type: CacheType): Entry<KvWrite> {
 	};
 }
 
-/** Turns by quarters, so that the reference's products are as exact as the kernel's, whether it fuses them or not. */
 function ropeEntry(type: CacheType): Entry<RopeKvWrite> {
 	return {
 		run(args, lo, hi, memory) {
@@ -166,6 +164,7 @@ function ropeEntry(type: CacheType): Entry<RopeKvWrite> {
 const SEQUENCES = [0, 0, 0, 1, 1];
 const POSITIONS = [62, 63, 64, 0, 129];
 
+/** Keys and values of five rows of two sequences, and pages to put them into. */
 function operands(
 	o: Operands,
 	type: CacheType,
@@ -193,6 +192,7 @@ function operands(
 	};
 }
 
+/** Turns by quarters, so that the reference's products are as exact as the kernel's, whether it fuses them or not. */
 function rotated(o: Operands, type: CacheType, kv_heads: number, d: number) {
 	const quarters = Array.from({ length: POSITIONS.length * d }, (_, i) => {
 		const turn = ((Math.floor(i / d) + (i % (d / 2))) * Math.PI) / 2;
