@@ -114,21 +114,21 @@ export async function planWeights(
 	return planned;
 }
 
-/** Prefix of a layout's name by the form of the layer's input: the same matrix has another kernel for each. */
+/** How the kernels name the forms of a layer's input. */
 const INPUT_FORMS: Readonly<Record<ActivationForm, string>> = {
-	f32: "f32_",
-	block: "qb8_",
-	"k-block": "qk8_",
-	"token-asymmetric": "qd8_",
-	"token-symmetric": "qs8_",
+	f32: "f32",
+	block: "qb8",
+	"k-block": "qk8",
+	"token-asymmetric": "qd8",
+	"token-symmetric": "qs8",
 };
 
 /** Name of the layout, with the input form that the matrix's own definition asks for. Throws UnsupportedError where no kernel reads it. */
 export function layoutName(matrix: StoredMatrix): Layout {
-	// f32w, f16w and bf16w take no other input than f32, and have no prefix.
-	const names = [INPUT_FORMS[matrix.activation] + matrix.layout, matrix.layout];
-	const name = names.find((name) => Object.hasOwn(layouts, name));
-	if (name !== undefined) return name as Layout;
+	const form = INPUT_FORMS[matrix.activation];
+	// Floats have one kernel, which takes f32.
+	for (const name of [`${form}_${matrix.layout}`, matrix.layout])
+		if (name in layouts) return name as Layout;
 	throw new UnsupportedError(
 		`${matrix.name}: no kernel reads weights stored as ${matrix.scheme}`,
 	);
