@@ -1,4 +1,4 @@
-import { createEngine, type Engine } from "./engine/engine.ts";
+import { createEngine } from "./engine/engine.ts";
 import { instantiateKernels } from "./engine/kernels.ts";
 import type { CacheType } from "./engine/layouts.ts";
 import { BANK_BYTES, Memory } from "./engine/memory.ts";
@@ -6,6 +6,7 @@ import { chooseTarget } from "./engine/probe.ts";
 import type { StepProfile } from "./engine/profile.ts";
 import { OptionError } from "./errors.ts";
 import { fillWeights } from "./fill.ts";
+import { checkFits } from "./fits.ts";
 import type { Checkpoint } from "./formats/checkpoint.ts";
 import { openCheckpoint } from "./formats/open.ts";
 import type { LoadedModel } from "./model.ts";
@@ -134,6 +135,16 @@ async function loadCheckpoint(
 	);
 	const planned = await planWeights(checkpoint, declared);
 	const weightBytes = planned.reduce((sum, p) => sum + p.bytes, 0);
+	const parameters = planned.reduce(
+		(sum, p) => sum + p.matrix.rows * p.matrix.cols,
+		0,
+	);
+	checkFits(
+		checkpoint.name,
+		weightBytes,
+		parameters,
+		runtime.freeMemoryBytes?.(),
+	);
 	const banks = Math.max(
 		options.banks ?? 1,
 		Math.ceil(weightBytes / (BANK_BYTES - BANK_RESERVE_BYTES)),
@@ -201,10 +212,7 @@ async function loadCheckpoint(
 		info: {
 			name: checkpoint.name,
 			architecture: name,
-			parameters: planned.reduce(
-				(sum, p) => sum + p.matrix.rows * p.matrix.cols,
-				0,
-			),
+			parameters,
 			weightBytes,
 			schemes,
 			vocabularySize: config.V,

@@ -1,5 +1,6 @@
 /** Node, Deno and Bun: all three are best served by node:worker_threads and node:fs. */
-import { availableParallelism, freemem } from "node:os";
+import { availableParallelism } from "node:os";
+import process from "node:process";
 import { setImmediate } from "node:timers/promises";
 import { bindRuntime } from "../bind.ts";
 import * as relaxed from "../embedded/relaxed.js";
@@ -9,12 +10,14 @@ import type { Model as LoadedModel } from "../model.ts";
 import { fromBase64 } from "./base64.ts";
 import { embeddedModel } from "./embedded.ts";
 import { openPath } from "./files.ts";
+import { hubSurroundings } from "./hub-surroundings.ts";
 import type { Runtime } from "./runtime.ts";
 import { spawn } from "./threads.ts";
 
 const runtime: Runtime = {
 	name: "server",
 	openPath,
+	hub: () => hubSurroundings(),
 	embedded: embeddedModel,
 	async kernels(target, shared) {
 		const { base64 } = target === "relaxed" ? relaxed : simd;
@@ -23,7 +26,9 @@ const runtime: Runtime = {
 	threads: availableParallelism(),
 	spawn,
 	yield: () => setImmediate(),
-	freeMemoryBytes: freemem,
+	// Unlike os.freemem it counts what the system would give up for us, such as cached files; Node 20.13 has it.
+	freeMemoryBytes: () =>
+		(process as { availableMemory?(): number }).availableMemory?.(),
 };
 
 export * from "../index.ts";
