@@ -1,4 +1,5 @@
 import type { Thread } from "../engine/pool.ts";
+import type { HubSurroundings } from "../sources/hub.ts";
 import type { ByteSource, Repository } from "../sources/source.ts";
 
 /** The two builds of the kernels: for WebAssembly SIMD, and for the relaxed instructions that newer engines add. */
@@ -9,6 +10,8 @@ export interface Runtime {
 	readonly name: "server" | "web" | "workerd";
 	/** Opens a path, as a file or as a folder; undefined where there is none, or where the runtime has no file system. */
 	openPath?(path: string): Promise<ByteSource | Repository | undefined>;
+	/** What surrounds the program says about the Hugging Face Hub, and where its files are kept; asked when a model is on the Hub. */
+	hub?(): Promise<HubSurroundings>;
 	/** The embedded model. */
 	embedded(): Promise<Repository>;
 	/** The kernels, compiled for shared or unshared memory. Embedded bytes, except where only modules compiled ahead of time are accepted. */

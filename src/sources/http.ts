@@ -143,7 +143,9 @@ export function refused(address: Address, response: Response): SourceError {
 	const hint =
 		status === 401 || status === 403
 			? " (does it need an authorization header, or a licence to be accepted?)"
-			: "";
+			: status === 429
+				? " (too many requests; with a token more may be allowed)"
+				: "";
 	return new SourceError(
 		`${address.shown}: the server answered ${status}${hint}`,
 		{ status, url: address.shown },

@@ -1,12 +1,15 @@
 import { OptionError, SourceError } from "../errors.ts";
 import { blobSource, filesRepository } from "./blob.ts";
 import { bytesSource } from "./bytes.ts";
+import { type HubSurroundings, type OpenHubOptions, openHub } from "./hub.ts";
+import { type HubName, parseHubName, parseHubUrl } from "./hub-name.ts";
 import type { ByteSource, Repository } from "./source.ts";
 import { urlRepository, urlSource } from "./url.ts";
 
 /**
- * Where a checkpoint is: a path or an http(s) URL, of a file or of a folder; bytes; a Blob or File; the files of a folder
- * that was dropped or picked; or an object that reads bytes or opens files itself.
+ * Where a checkpoint is: a path or an http(s) URL, of a file or of a folder; a model on the Hugging Face Hub,
+ * "owner/name", with "@revision" and ":quant" (of a GGUF file) where needed; bytes; a Blob or File; the files of a folder
+ * that was dropped or picked; or an object that reads bytes or opens files itself. A path that exists comes before the Hub.
  */
 export type Source =
 	| string
@@ -26,12 +29,14 @@ export interface OpenedSource {
 	readonly file?: string;
 }
 
-export interface OpenSourceOptions {
+export interface OpenSourceOptions
+	extends Omit<OpenHubOptions, "surroundings"> {
 	/** Opens a path of the local file system, as far as the runtime has one; undefined where there is nothing. */
 	readonly openPath?:
 		| ((path: string) => Promise<ByteSource | Repository | undefined>)
 		| undefined;
-	readonly signal?: AbortSignal | undefined;
+	/** What the runtime knows of the Hub. */
+	readonly surroundings?: (() => Promise<HubSurroundings>) | undefined;
 }
 
 const CHECKPOINT_FILE = /\.(gguf|safetensors|bin|pt|pth|pte|json)$/i;
@@ -59,11 +64,17 @@ export async function openSource(
 	);
 }
 
-/** A checkpoint's URL stands for the folder around it, where its configuration and tokenizer are; any other one for a folder. */
+/**
+ * A model's address on the Hub stands for the model. A checkpoint's URL stands for the folder around it, where its
+ * configuration and tokenizer are; any other one for a folder.
+ */
 async function openUrl(
 	url: URL,
-	{ signal }: OpenSourceOptions,
+	options: OpenSourceOptions,
 ): Promise<OpenedSource> {
+	const name = parseHubUrl(url);
+	if (name) return openNamed(name, options);
+	const { signal } = options;
 	const http = signal ? { signal } : {};
 	const file = decodeURIComponent(url.pathname.split("/").at(-1) ?? "");
 	if (!CHECKPOINT_FILE.test(file)) return { from: urlRepository(url, http) };
@@ -79,17 +90,20 @@ async function openUrl(
 	};
 }
 
-/** A checkpoint's path stands for the folder around it. */
+/** A checkpoint's path stands for the folder around it; what is no path may be on the Hub. */
 async function openLocal(
 	path: string,
-	{ openPath }: OpenSourceOptions,
+	options: OpenSourceOptions,
 ): Promise<OpenedSource> {
+	const { openPath } = options;
 	const found = await openPath?.(path);
+	const name = CHECKPOINT_FILE.test(path) ? undefined : parseHubName(path);
+	if (found === undefined && name) return openNamed(name, options);
 	if (found === undefined)
 		throw new SourceError(
 			openPath
-				? `${path}: no such file or folder`
-				: `${path}: this runtime has no file system, expected a URL, bytes, a Blob or files`,
+				? `${path}: no such file or folder, nor a name of the form owner/name`
+				: `${path}: this runtime has no file system, expected a model on the Hub (owner/name), a URL, bytes, a Blob or files`,
 		);
 	if (isRepository(found)) return { from: found };
 	const slash = Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\")) + 1;
@@ -98,6 +112,13 @@ async function openLocal(
 	return folder && isRepository(folder)
 		? { from: { ...folder, name: path }, file: path.slice(slash) }
 		: { from: found };
+}
+
+async function openNamed(
+	name: HubName,
+	{ surroundings, ...options }: OpenSourceOptions,
+): Promise<OpenedSource> {
+	return openHub(name, { ...options, surroundings: await surroundings?.() });
 }
 
 /** Path of a file: URL; Windows drives lose the slash before them. */
