@@ -7,6 +7,7 @@ import {
 	mkdirSync,
 	readdirSync,
 	readFileSync,
+	renameSync,
 	rmSync,
 	statSync,
 	writeFileSync,
@@ -80,13 +81,17 @@ writeFileSync(
 	`export const source = ${JSON.stringify(worker.text)};\n`,
 );
 
-rmSync("dist", { recursive: true, force: true });
-run(bin("tsc"), "-p", "tsconfig.build.json");
-mkdirSync("dist/embedded", { recursive: true });
+// Put together beside dist, so that a build that fails leaves the last one in place.
+const OUT = "build/dist";
+rmSync(OUT, { recursive: true, force: true });
+run(bin("tsc"), "-p", "tsconfig.build.json", "--outDir", OUT);
+mkdirSync(`${OUT}/embedded`, { recursive: true });
 for (const name of readdirSync("src/embedded")) {
 	if (name.endsWith(".js"))
-		cpSync(join("src/embedded", name), join("dist/embedded", name));
+		cpSync(join("src/embedded", name), join(OUT, "embedded", name));
 }
 for (const target of ["simd", "relaxed"])
-	cpSync(`build/${target}.wasm`, `dist/embedded/${target}.wasm`);
-chmodSync("dist/cli/main.js", 0o755);
+	cpSync(`build/${target}.wasm`, `${OUT}/embedded/${target}.wasm`);
+chmodSync(`${OUT}/cli/main.js`, 0o755);
+rmSync("dist", { recursive: true, force: true });
+renameSync(OUT, "dist");
