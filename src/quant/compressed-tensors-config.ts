@@ -1,5 +1,6 @@
 // The quantization_config of compressed-tensors checkpoints: which modules are quantized, and how.
 import { CheckpointError, UnsupportedError } from "../errors.ts";
+import { compilePattern } from "./pattern.ts";
 import type { ActivationForm } from "./scheme.ts";
 
 /** How the weights of a module are quantized, as far as its tensors do not say. */
@@ -21,9 +22,8 @@ export interface WeightScheme {
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** A pattern longer than this, or with more repetitions, is an attack: matching takes time^repetitions. */
-const MAX_PATTERN = 256;
-const MAX_REPETITIONS = 5;
+/** Vision models list each of their layers; that makes a few hundred. */
+const MAX_TARGETS = 4096;
 const MAX_NAME = 512;
 
 /** What the configuration says of a module whose tensors are quantized. Throws CheckpointError where it does not cover it. */
@@ -153,6 +153,11 @@ function rank(targets: unknown, module: string, where: string): number {
 			`${where} is ${JSON.stringify(targets)}, expected a list of targets`,
 		);
 	}
+	if (targets.length > MAX_TARGETS || module.length > MAX_NAME) {
+		throw new UnsupportedError(
+			`${where}: ${targets.length} targets for a name of ${module.length} characters, expected at most ${MAX_TARGETS} and ${MAX_NAME}`,
+		);
+	}
 	const leaf = module.slice(module.lastIndexOf(".") + 1);
 	const className = leaf.includes("embed") ? "Embedding" : "Linear";
 	let best = 0;
@@ -160,31 +165,9 @@ function rank(targets: unknown, module: string, where: string): number {
 		if (target === module) return 3;
 		if (target === className) best = Math.max(best, 1);
 		if (typeof target !== "string" || !target.startsWith("re:")) continue;
-		if (pattern(target.slice(3), module, where).test(module)) best = 2;
+		if (compilePattern(target.slice(3), where)(module)) best = 2;
 	}
 	return best;
-}
-
-function pattern(source: string, module: string, where: string): RegExp {
-	const repetitions = source.match(/[*+{]/g)?.length ?? 0;
-	if (
-		source.length > MAX_PATTERN ||
-		repetitions > MAX_REPETITIONS ||
-		/\)[*+{]/.test(source) ||
-		module.length > MAX_NAME
-	) {
-		throw new UnsupportedError(
-			`${where}: the pattern ${JSON.stringify(source.slice(0, MAX_PATTERN))} takes too long to match`,
-		);
-	}
-	try {
-		return new RegExp(`^(?:${source})`);
-	} catch (cause) {
-		throw new CheckpointError(
-			`${where}: ${JSON.stringify(source)} is not a regular expression`,
-			{ cause },
-		);
-	}
 }
 
 function isRecord(value: unknown): value is Json {

@@ -40,6 +40,8 @@ const ACTIVATIONS: ReadonlyMap<string, ActivationForm> = new Map([
 	["int8_sym_per_token", "token-symmetric"],
 ]);
 const PARTS = ["qdata", "scale", "zero_point"] as const;
+/** What 0.14 puts after the colon. */
+const OLD_PARTS: ReadonlySet<string> = new Set([...PARTS, "_data"]);
 
 export const torchao: Scheme = {
 	name: "torchao",
@@ -60,15 +62,27 @@ export const torchao: Scheme = {
 		return quantizedMatrix(checkpoint, name, description);
 	},
 	owner(checkpoint, tensor) {
-		const [, module = "", parameter] =
-			/^(.*\.)?_(.+)_(?:qdata|scale|zero_point)$/.exec(tensor) ?? [];
-		const candidates = [
-			parameter && module + parameter,
-			/^(.+):(?:qdata|scale|zero_point|_data)$/.exec(tensor)?.[1],
-		];
-		return candidates.find((name) => name && describe(checkpoint, name));
+		const colon = tensor.lastIndexOf(":");
+		const owned =
+			colon >= 0 && OLD_PARTS.has(tensor.slice(colon + 1))
+				? tensor.slice(0, colon)
+				: withoutPart(tensor);
+		return owned !== undefined && describe(checkpoint, owned)
+			? owned
+			: undefined;
 	},
 };
+
+/** "a.b._weight_qdata" → "a.b.weight" */
+function withoutPart(tensor: string): string | undefined {
+	const part = PARTS.find((part) => tensor.endsWith(`_${part}`));
+	if (part === undefined) return undefined;
+	const stem = tensor.slice(0, -part.length - 1);
+	const dot = stem.lastIndexOf(".") + 1;
+	return stem[dot] === "_"
+		? stem.slice(0, dot) + stem.slice(dot + 1)
+		: undefined;
+}
 
 interface Description {
 	readonly type: string;
