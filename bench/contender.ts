@@ -58,6 +58,28 @@ export async function startContender(
 	};
 }
 
+export interface Rounds {
+	readonly promptTokens: number;
+	readonly newTokens: number;
+	readonly rounds: number;
+}
+
+/** Not counted: engines still compile the fast versions of what they run. */
+const WARM_UP = { promptTokens: 64, newTokens: 16, round: 0 };
+
+/** All contenders do the first round, then all the second: what disturbs the machine disturbs all of them. */
+export async function takeTurns(
+	contenders: readonly Contender[],
+	{ rounds, ...task }: Rounds,
+): Promise<Round[][]> {
+	for (const contender of contenders) await contender.run(WARM_UP);
+	const results: Round[][] = contenders.map(() => []);
+	for (let round = 1; round <= rounds; round++)
+		for (const [i, contender] of contenders.entries())
+			results[i]!.push(await contender.run({ ...task, round }));
+	return results;
+}
+
 function answer(child: ChildProcess): Promise<unknown> {
 	return new Promise((resolve, reject) => {
 		const onExit = (code: number | null) =>
@@ -72,41 +94,56 @@ function answer(child: ChildProcess): Promise<unknown> {
 	});
 }
 
-/** The contender's side: loads, then measures whatever it is asked for. */
-export async function serveRounds(
-	load: () => Promise<{
-		loaded: Loaded;
-		prefill(ids: readonly number[]): Promise<void>;
-		/** `count` steps of one row after the prompt that `prefill` has seen last. */
-		decode(ids: readonly number[], count: number): Promise<void>;
-		vocabularySize: number;
-	}>,
-): Promise<void> {
-	const { loaded, prefill, decode, vocabularySize } = await load();
+/** A model in memory, ready to be measured. */
+export interface Subject {
+	readonly loaded: Loaded;
+	readonly vocabularySize: number;
+	prefill(ids: readonly number[]): Promise<void>;
+	/** `count` steps of one row after the prompt that `prefill` has seen last. */
+	decode(ids: readonly number[], count: number): Promise<void>;
+	/** Milliseconds that all threads were on a core so far. @default those of this process */
+	cpuMs?(): number;
+	/** @default that of this process */
+	peakMemoryBytes?(): number;
+}
+
+function ownCpuMs(): number {
+	const { user, system } = process.cpuUsage();
+	return (user + system) / 1000;
+}
+
+/** The contender's side: measures whatever it is asked for. */
+export function serveRounds({
+	loaded,
+	vocabularySize,
+	prefill,
+	decode,
+	cpuMs = ownCpuMs,
+	peakMemoryBytes = () => process.resourceUsage().maxRSS * 1024,
+}: Subject): void {
 	const measure = async (
 		tokens: number,
 		run: () => Promise<void>,
 	): Promise<Phase> => {
-		const cpu = process.cpuUsage();
+		const cpu = cpuMs();
 		const start = performance.now();
 		await run();
-		const ms = performance.now() - start;
-		const { user, system } = process.cpuUsage(cpu);
-		return { tokens, ms, cpuMs: (user + system) / 1000 };
+		return { tokens, ms: performance.now() - start, cpuMs: cpuMs() - cpu };
 	};
 	process.on("message", async ({ promptTokens, newTokens, round }: Task) => {
 		const ids = promptIds(round, promptTokens, vocabularySize);
 		const answer: Round = {
 			prefill: await measure(promptTokens, () => prefill(ids)),
 			decode: await measure(newTokens, () => decode(ids, newTokens)),
-			peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
+			peakMemoryBytes: peakMemoryBytes(),
 		};
 		process.send!(answer);
 	});
+	process.once("disconnect", () => process.exit());
 	process.send!(loaded);
 }
 
-/** The same ids for every program, spread over the vocabulary. */
+/** The same ids for every program, spread over the vocabulary. Any two rounds begin with different ones. */
 function promptIds(round: number, count: number, vocabularySize: number) {
 	return Array.from(
 		{ length: count },

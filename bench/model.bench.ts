@@ -1,7 +1,12 @@
 /** Tokens per second of whole models with random weights at true shapes. */
 
 import { parseArgs } from "node:util";
-import { type Contender, type Round, startContender } from "./contender.ts";
+import {
+	type Contender,
+	type Rounds,
+	startContender,
+	takeTurns,
+} from "./contender.ts";
 import { load, type Machine, thisMachine } from "./machine.ts";
 import type { MixName } from "./mixes.ts";
 import { modelFile } from "./model-file.ts";
@@ -10,7 +15,7 @@ import type { ShapeName } from "./shapes.ts";
 import { type Speed, speedOf } from "./statistics.ts";
 import { digits, printTable } from "./table.ts";
 
-interface Configuration {
+export interface Configuration {
 	readonly shape: ShapeName;
 	readonly mix: MixName;
 	readonly threads: number;
@@ -29,64 +34,41 @@ export interface ModelResult extends Configuration {
 	readonly loadMs: number;
 }
 
-export interface ModelBench {
+export interface ModelBench extends Rounds {
 	readonly machine: Machine;
 	readonly loadBefore: number;
 	readonly loadAfter: number;
 	/** By threads, from 1. */
 	readonly readBytesPerSecond: readonly number[];
-	readonly promptTokens: number;
-	readonly newTokens: number;
-	readonly rounds: number;
 	readonly results: readonly ModelResult[];
 }
 
-export interface ModelBenchOptions {
+export interface ModelBenchOptions extends Rounds {
 	readonly configurations: readonly Configuration[];
-	readonly promptTokens: number;
-	readonly newTokens: number;
-	readonly rounds: number;
 	/** Path of the Node that runs the library. @default the one that is running */
 	readonly node?: string | undefined;
 }
 
-const WARM_UP = { promptTokens: 64, newTokens: 16, round: 0 };
-
 /** Every configuration has a process of its own; they take turns, round by round. */
 export async function benchModels({
 	configurations,
-	promptTokens,
-	newTokens,
-	rounds,
 	node,
+	...rounds
 }: ModelBenchOptions): Promise<ModelBench> {
 	const machine = thisMachine();
 	const loadBefore = load();
 	const threads = Math.max(...configurations.map((c) => c.threads));
 	const before = await measureReadBandwidth(threads);
-	const running: { contender: Contender; rounds: Round[] }[] = [];
-	try {
-		for (const { shape, mix, threads, kernels } of configurations) {
-			const contender = await startContender(
-				"scripts/run.mjs",
-				[
-					"bench/nibble.contender.ts",
-					await modelFile(shape, mix),
-					String(threads),
-					...(kernels ? [kernels] : []),
-				],
-				node === undefined ? {} : { node },
-			);
-			// Not counted: the engine still compiles the kernels' fast versions.
-			await contender.run(WARM_UP);
-			running.push({ contender, rounds: [] });
+	const contenders: Contender[] = [];
+	const results = await (async () => {
+		try {
+			for (const configuration of configurations)
+				contenders.push(await startNibble(configuration, node));
+			return await takeTurns(contenders, rounds);
+		} finally {
+			for (const contender of contenders) contender.stop();
 		}
-		for (let round = 1; round <= rounds; round++)
-			for (const { contender, rounds } of running)
-				rounds.push(await contender.run({ promptTokens, newTokens, round }));
-	} finally {
-		for (const { contender } of running) contender.stop();
-	}
+	})();
 	const after = await measureReadBandwidth(threads);
 	const readBytesPerSecond = before.map((b, i) => Math.max(b, after[i]!));
 	return {
@@ -94,12 +76,10 @@ export async function benchModels({
 		loadBefore,
 		loadAfter: load(),
 		readBytesPerSecond,
-		promptTokens,
-		newTokens,
-		rounds,
+		...rounds,
 		results: configurations.map((configuration, i) => {
-			const { contender, rounds } = running[i]!;
-			const { loaded } = contender;
+			const { loaded } = contenders[i]!;
+			const rounds = results[i]!;
 			const decode = speedOf(rounds.map((r) => r.decode));
 			const decodeBytesPerSecond = decode.best * loaded.weightBytes;
 			return {
@@ -115,6 +95,22 @@ export async function benchModels({
 			};
 		}),
 	};
+}
+
+export async function startNibble(
+	{ shape, mix, threads, kernels }: Configuration,
+	node: string | undefined,
+): Promise<Contender> {
+	return startContender(
+		"scripts/run.mjs",
+		[
+			"bench/nibble.contender.ts",
+			await modelFile(shape, mix),
+			String(threads),
+			...(kernels ? [kernels] : []),
+		],
+		node === undefined ? {} : { node },
+	);
 }
 
 export function printModels(bench: ModelBench): string {

@@ -5,30 +5,29 @@ import { serveRounds } from "./contender.ts";
 const [path, threads, kernels] = process.argv.slice(2);
 const greedy = { ignoreEos: true, doSample: false };
 
-await serveRounds(async () => {
-	const model = await Model.load(path, {
-		threads: Number(threads),
-		...(kernels ? { kernels: kernels as "simd" | "relaxed" } : {}),
-	});
-	const { info } = model;
-	return {
-		loaded: {
-			loadMs: info.loadMs,
-			weightBytes: info.weightBytes,
-			about: `nibble-lm ${version}, ${info.kernels} kernels, Node ${process.versions.node}`,
-		},
-		vocabularySize: info.vocabularySize,
-		async prefill(ids) {
-			await model.generate({ ids }, { ...greedy, maxNewTokens: 1 });
-		},
-		async decode(ids, count) {
-			// The prompt is still there, but for its last token: that is the first step.
-			const { timings } = await model.generate(
-				{ ids },
-				{ ...greedy, maxNewTokens: count },
-			);
-			if (timings.reusedTokens !== ids.length - 1)
-				throw new Error("the prompt was computed again");
-		},
-	};
+const model = await Model.load(path, {
+	threads: Number(threads),
+	...(kernels ? { kernels: kernels as "simd" | "relaxed" } : {}),
+});
+const { info } = model;
+
+serveRounds({
+	loaded: {
+		loadMs: info.loadMs,
+		weightBytes: info.weightBytes,
+		about: `nibble-lm ${version}, ${info.kernels} kernels, Node ${process.versions.node}`,
+	},
+	vocabularySize: info.vocabularySize,
+	async prefill(ids) {
+		await model.generate({ ids }, { ...greedy, maxNewTokens: 1 });
+	},
+	async decode(ids, count) {
+		// The prompt is still there, but for its last token: that is the first step.
+		const { timings } = await model.generate(
+			{ ids },
+			{ ...greedy, maxNewTokens: count },
+		);
+		if (timings.reusedTokens !== ids.length - 1)
+			throw new Error("the prompt was computed again");
+	},
 });

@@ -1,0 +1,45 @@
+import { Wllama } from "wllama-3/esm/index.js";
+import { servePage } from "./page.ts";
+
+/** Printable characters but the first: ids 1 to 93 of a model with random weights, each a token. */
+const letter = (id: number) => String.fromCharCode(34 + (id % 93));
+
+await servePage(async (file, threads) => {
+	const wllama = new Wllama(
+		{ default: "/wllama-3.wasm" },
+		{ suppressNativeLog: true },
+	);
+	const start = performance.now();
+	await wllama.loadModel([file], {
+		n_ctx: 4096,
+		n_batch: 512,
+		n_ubatch: 512,
+		n_threads: threads,
+	});
+	const loadMs = performance.now() - start;
+	// It takes only texts. As with ours, the second call finds all of the prompt but its last token in memory.
+	const complete = async (ids: readonly number[], count: number) => {
+		const { timings } = await wllama.createCompletion({
+			prompt: ids.map(letter).join(""),
+			max_tokens: count,
+			temperature: 0,
+			cache_prompt: true,
+			ignore_eos: true,
+		});
+		return timings!;
+	};
+	return {
+		about: `wllama 3.8.1, ${threads} threads`,
+		loadMs,
+		async prefill(ids) {
+			const { prompt_n } = await complete(ids, 1);
+			if (prompt_n < ids.length)
+				throw new Error(`${prompt_n} of ${ids.length} tokens computed`);
+		},
+		async decode(ids, count) {
+			const { predicted_n } = await complete(ids, count);
+			if (predicted_n !== count)
+				throw new Error(`${predicted_n} of ${count} tokens generated`);
+		},
+	};
+});
