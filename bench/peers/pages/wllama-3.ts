@@ -19,13 +19,15 @@ await servePage(async (file, threads) => {
 	const loadMs = performance.now() - start;
 	// It takes only texts. As with ours, the second call finds all of the prompt but its last token in memory.
 	const complete = async (ids: readonly number[], count: number) => {
-		const { timings } = await wllama.createCompletion({
+		const options = {
 			prompt: ids.map(letter).join(""),
 			max_tokens: count,
 			temperature: 0,
 			cache_prompt: true,
+			// Its types leave this one out.
 			ignore_eos: true,
-		});
+		};
+		const { timings } = await wllama.createCompletion(options);
 		return timings!;
 	};
 	return {
