@@ -91,10 +91,10 @@ async function inspectTensor(
 	try {
 		const matrix = await findMatrix(checkpoint, name);
 		if (matrix) {
-			const isMatrix = (stored?.shape.length ?? 2) > 1;
+			const isMatrix = matrix.shape.length > 1;
 			return {
 				name,
-				shape: stored?.shape ?? [matrix.rows, matrix.cols],
+				shape: matrix.shape,
 				scheme: matrix.scheme,
 				type: [...new Set(matrix.tensors.map((t) => t.type))].join("+"),
 				bytes: matrix.bytes,

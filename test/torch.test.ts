@@ -5,13 +5,16 @@ import type {
 	Folder,
 	StoredTensor,
 } from "../src/formats/checkpoint.ts";
+import { openCheckpoint } from "../src/formats/open.ts";
 import { torch } from "../src/formats/torch.ts";
-import { bytesSource } from "../src/sources/bytes.ts";
-import { fixtureJson, fixtureSource } from "./fixture.ts";
+import { findMatrix } from "../src/quant/scheme.ts";
+import { bytesRepository, bytesSource } from "../src/sources/bytes.ts";
+import { fixture, fixtureJson, fixtureSource } from "./fixture.ts";
 import { type Python, writeArchive, writePickle } from "./write-torch.ts";
 import { writeZip, type ZipRecord } from "./write-zip.ts";
 
 const alone: Folder = { file: "made.bin", open: async () => undefined };
+const noConfig = new TextEncoder().encode("{}");
 const open = (path: string): Promise<Contents> =>
 	torch.open(fixtureSource(path), alone);
 const openBytes = (bytes: Uint8Array): Promise<Contents> =>
@@ -107,7 +110,7 @@ describe("torch", () => {
 			epoch: 3,
 			lr: 0.001,
 			neg: -5,
-			big: 2n ** 70n,
+			big: String(2n ** 70n),
 			none: null,
 			t: true,
 		});
@@ -117,6 +120,36 @@ describe("torch", () => {
 		const shard = "torch/sharded/pytorch_model-00001-of-00002.bin";
 		const { tensors } = await open(shard);
 		expect([...tensors.keys()]).toEqual(["a.weight"]);
+	});
+
+	test("shards and their index", async () => {
+		const folder = "torch/sharded/";
+		const files = [
+			"pytorch_model.bin.index.json",
+			"pytorch_model-00001-of-00002.bin",
+			"pytorch_model-00002-of-00002.bin",
+		].map((file) => [file, fixture(folder + file)]);
+		const all = { ...Object.fromEntries(files), "config.json": noConfig };
+		const checkpoint = await openCheckpoint(bytesRepository(all));
+		expect(checkpoint.container).toBe("torch");
+		expect([...checkpoint.tensors.keys()]).toEqual(["a.weight", "b.weight"]);
+	});
+
+	test("a quantized tensor in a shard is in parts, which its index does not name", async () => {
+		const index = {
+			weight_map: { "proj.weight": "1.bin", "head.bias": "1.bin" },
+		};
+		const checkpoint = await openCheckpoint(
+			bytesRepository({
+				"config.json": noConfig,
+				"pytorch_model.bin.index.json": new TextEncoder().encode(
+					JSON.stringify(index),
+				),
+				"1.bin": fixture("torchao/v0.15.0_bf16_hqq.bin"),
+			}),
+		);
+		const found = await findMatrix(checkpoint, "proj.weight");
+		expect(found?.scheme).toBe("torchao int4 g32");
 	});
 
 	test.each([

@@ -29,7 +29,10 @@ export async function openShards(
 			if (!entries.has(name)) tensors.set(name, tensor);
 	}
 	for (const [name, shard] of entries) {
-		const tensor = shards.get(shard)?.tensors.get(name);
+		const contents = shards.get(shard);
+		const tensor = contents?.tensors.get(name);
+		// A quantized tensor of a torch archive is there in parts, which the metadata describes under its name.
+		if (!tensor && isRecord(contents?.metadata[name])) continue;
 		if (!tensor)
 			throw new CheckpointError(
 				`${folder.file}: tensor ${excerpt(name)} is not in ${shard}, which it names`,

@@ -53,7 +53,7 @@ async function openTorch(source: ByteSource): Promise<Contents> {
 	}
 	const openTensor = tensorOpener(zip, root, source.name);
 	const tensors = new Map<string, StoredTensor>();
-	const metadata: Record<string, unknown> = {};
+	const metadata: Record<string, unknown> = Object.create(null);
 	for (const [name, value] of leaves(contents)) {
 		if (isTensor(value)) {
 			add(tensors, openTensor(name, value));
@@ -65,7 +65,8 @@ async function openTorch(source: ByteSource): Promise<Contents> {
 			}
 			metadata[name] = attributes;
 		} else if (value === null || typeof value !== "object") {
-			metadata[name] = value;
+			// metadata is printed as JSON, which has no integers past 2^53
+			metadata[name] = typeof value === "bigint" ? String(value) : value;
 		}
 	}
 	if (tensors.size === 0) {
