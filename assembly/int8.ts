@@ -26,6 +26,8 @@ export const GROUP: i32 = 32;
 /** Bytes of a group of inputs, with and without a scale of its own. */
 export const QB8_BYTES: usize = 40;
 export const QD8_BYTES: usize = 36;
+/** The same with 16 bits per value. */
+export const WIDE_BYTES: usize = 72;
 /** Bytes in front of a row's first group where scale and zero point belong to the row. */
 export const QD8_HEADER_BYTES: usize = 16;
 
@@ -140,9 +142,11 @@ const MASKS: usize = memory.data<u32>(
 
 // Codes as `multiply` reads them, one group of 16 rows after the other:
 //   half 0 (rows 0-7) | half 1;  half: columns 0-3 | 4-7 | … | 28-31
-//   DOT16, DOT32: 2 vectors, 4 rows of 4 columns each, a byte per code                        512 bytes per group
-//   PLAIN: 4 vectors, of each of the two above the even and the odd columns, 16 bits per code 1024 bytes per group
-//   FLOATS (float32.ts): column 0 | column 1 | …; column: rows 0-15 as f32                    2048 bytes per group
+//   DOT16, DOT32: 2 vectors, 4 rows of 4 columns each, a byte per code                          512 bytes per group
+//   PLAIN: the even columns of these 2 vectors, then the odd ones, 16 bits per code             1024 bytes per group
+//   FLOATS (float32.ts): column 0 | column 1 | …; column: rows 0-15 as f32                      2048 bytes per group
+// PLAIN reads inputs with 16 bits per value too, as `widen` writes them:
+//   group: the two sums of the group it comes from | columns 0, 2, 1, 3, 4, 6, 5, 7 … | scale     72 bytes per group
 
 /** Bytes of a group's unpacked codes. */
 // @ts-ignore: decorator
@@ -154,54 +158,44 @@ const MASKS: usize = memory.data<u32>(
 export function unpackBytes(to: usize, from: usize, how: i32): void {
   const flip = i8x16.splat(how == FLOATS || dotsAreSigned() ? -128 : 0);
   if (how == FLOATS) {
-    for (let i: usize = 0; i < 512; i += 16) storeFloats(to + floatsAt(i), v128.xor(v128.load(from + i), flip));
+    for (let i: usize = 0; i < 512; i += 16) storeFloats(to, i, v128.xor(v128.load(from + i), flip));
   } else if (how == PLAIN) {
-    for (let i: usize = 0; i < 512; i += 16) storeWide(to + 2 * i, v128.load(from + i));
+    for (let i: usize = 0; i < 512; i += 16) storeWide(to, i, v128.load(from + i));
   } else {
     for (let i: usize = 0; i < 512; i += 16) v128.store(to + i, v128.xor(v128.load(from + i), flip));
   }
 }
 
-/** Stores 4 rows of 4 columns of codes, a byte each, as PLAIN reads them. */
+/** Stores what starts at offset i of a group's codes, a byte each, as PLAIN reads it. */
 // @ts-ignore: decorator
-@inline export function storeWide(to: usize, codes: v128): void {
+@inline export function storeWide(group: usize, i: usize, codes: v128): void {
+  const to = group + ((i & ~31) << 1) + (i & 16);
   v128.store(to, v128.and(codes, lowBytes()));
-  v128.store(to, i16x8.shr_u(codes, 8), 16);
+  v128.store(to, i16x8.shr_u(codes, 8), 32);
 }
 
-// What becomes of a group's sums a[t, j] = Σ x · (code − zero):
-//   SCALED    f += scales[g, j] · d[t, g] · a      inputs with a scale per group
-//   BLOCKS    f += scales[g, j] · a                inputs with a scale per row
-//   INTEGERS  f += a, as i32                       both sides with a scale per row
-export const SCALED: i32 = 0;
-export const BLOCKS: i32 = 1;
-const INTEGERS: i32 = 2;
-
-/** f[t, 0 .. 16) += Σ_g scales[g, :] · d[t, g] · Σ x[t, g] · (codes[g, :] − zero) for `rows` rows of qb8, `rowBytes` apart. */
-export function multiplyScaled(how: i32, f: usize, codes: usize, scales: usize, zero: i32, x: usize, rowBytes: usize, rows: i32, groups: i32): void {
-  multiply(SCALED, how, f, codes, scales, zero, x, rowBytes, rows, groups);
+/** Writes `rows` rows of inputs with 16 bits per value; from points at a row's first group of `groupBytes`. */
+export function widen(to: usize, from: usize, rowBytes: usize, groupBytes: usize, rows: i32, groups: i32): void {
+  for (let t = 0; t < rows; t++, from += rowBytes) {
+    for (let g = 0, x = from; g < groups; g++, x += groupBytes, to += WIDE_BYTES) {
+      store<i32>(to, load<i32>(x));
+      for (let $i = 0; $i < 2; $i++) {
+        const bytes = v128.load(x, 4 + 16 * $i);
+        const evens = even(bytes);
+        const odds = odd(bytes);
+        v128.store(to, v128.shuffle<i32>(evens, odds, 0, 4, 1, 5), 4 + 32 * $i);
+        v128.store(to, v128.shuffle<i32>(evens, odds, 2, 6, 3, 7), 20 + 32 * $i);
+      }
+      if (groupBytes == QB8_BYTES) store<f32>(to, load<f32>(x, 36), 68);
+    }
+  }
 }
 
-/** f[t, 0 .. 16) += Σ_g scales[g, :] · Σ x[t, g] · (codes[g, :] − zero) for `rows` rows of qd8, `rowBytes` apart; x points at a group. */
-export function multiplyBlocks(how: i32, f: usize, codes: usize, scales: usize, zero: i32, x: usize, rowBytes: usize, rows: i32, groups: i32): void {
-  multiply(BLOCKS, how, f, codes, scales, zero, x, rowBytes, rows, groups);
-}
-
-/** f[t, 0 .. 16) += Σ_g Σ x[t, g] · (codes[g, :] − zero), as i32, for `rows` rows of qd8, `rowBytes` apart; x points at a group. */
-export function multiplyIntegers(how: i32, f: usize, codes: usize, zero: i32, x: usize, rowBytes: usize, rows: i32, groups: i32): void {
-  multiply(INTEGERS, how, f, codes, 0, zero, x, rowBytes, rows, groups);
-}
-
-/** Stores 4 rows of 4 columns of signed bytes as FLOATS are read. */
+/** Stores what starts at offset i of a group's codes, signed bytes, as FLOATS are read. */
 // @ts-ignore: decorator
-@inline export function storeFloats(to: usize, bytes: v128): void {
+@inline export function storeFloats(group: usize, i: usize, bytes: v128): void {
+  const to = group + (((i & 0xe0) << 3) | ((i & 0x100) >> 3) | (i & 16));
   for (let $i = 0; $i < 4; $i++) v128.store(to, f32x4.convert_i32x4_s(i32x4.shr_s(i32x4.shl(bytes, 24 - 8 * $i), 24)), 64 * $i);
-}
-
-/** Where FLOATS has what starts at offset i of a group's codes, a byte each. */
-// @ts-ignore: decorator
-@inline export function floatsAt(i: usize): usize {
-  return ((i & 0xe0) << 3) | ((i & 0x100) >> 3) | (i & 16);
 }
 
 /** Stores 16 scales, packed as f16 (T = u16) or bf16 (T = i16), as f32. */
@@ -213,20 +207,30 @@ export function multiplyIntegers(how: i32, f: usize, codes: usize, zero: i32, x:
   v128.store(to, upper<T>(v128.load(packed, 16)), 48);
 }
 
+// What becomes of a group's sums a[t, j] = Σ x · (code − zero):
+//   SCALED    f += scales[g, j] · d[t, g] · a      inputs with a scale per group
+//   BLOCKS    f += scales[g, j] · a                inputs with a scale per row
+//   INTEGERS  f += a, as i32                       both sides with a scale per row
+export const SCALED: i32 = 0;
+export const BLOCKS: i32 = 1;
+export const INTEGERS: i32 = 2;
+
 /** Input rows of a register tile with 2 vectors of weight rows: 12 sums leave 3 of 15 registers for operands. */
 const T = 6;
 /** The same where a product and its sum are two instructions. */
 const NARROW_T = 5;
-/** The same without relaxed dots: 8 sums, 4 vectors of codes, 2 of inputs. */
-const PLAIN_T = 4;
 
 /** Rows that f must have behind the last: a register tile is always whole. */
 export const SPARE_ROWS: i32 = T - 1;
 
+/**
+ * Adds to f[t, 0 .. 16), for `rows` rows of inputs, what `form` says of `groups` groups. x points at the first of them, in
+ * the first row; rows lie `rowBytes` apart.
+ */
 // @ts-ignore: decorator
-@inline function multiply(form: i32, how: i32, f: usize, codes: usize, scales: usize, zero: i32, x: usize, rowBytes: usize, rows: i32, groups: i32): void {
+@inline export function multiply(form: i32, how: i32, f: usize, codes: usize, scales: usize, zero: i32, x: usize, rowBytes: usize, rows: i32, groups: i32): void {
   if (how == PLAIN) {
-    for (let t = 0; t < rows; t += PLAIN_T) plain(form, f + <usize>t * RESULT_BYTES, codes, scales, zero, x + <usize>t * rowBytes, rowBytes, rows - t, groups);
+    for (let t = 0; t < rows; t += NARROW_T) plain(form, f + <usize>t * RESULT_BYTES, codes, scales, zero, x + <usize>t * rowBytes, rowBytes, rows - t, groups);
   } else if (ASC_FEATURE_RELAXED_SIMD) {
     if (how == DOT32) {
       for (let t = 0; t < rows; t += T) wide(form, f + <usize>t * RESULT_BYTES, codes, scales, zero, x + <usize>t * rowBytes, rowBytes, rows - t, groups);
@@ -236,7 +240,8 @@ export const SPARE_ROWS: i32 = T - 1;
   }
 }
 
-// The register tiles. Rows past the last repeat it.
+// The register tiles. Rows past the last repeat it. Operands live in variables that are assigned again and again: that
+// keeps Binaryen from moving a sum's products together, which would need each operand a second time (assembly/README.md).
 
 // @ts-ignore: decorator
 @inline function wide(form: i32, f: usize, codes: usize, scales: usize, zero: i32, x: usize, rowBytes: usize, rows: i32, groups: i32): void {
@@ -246,22 +251,25 @@ export const SPARE_ROWS: i32 = T - 1;
     let s = scales + (h << 5);
     const to = f + (h << 5);
     for (let $t = 0; $t < T; $t++) let x$t = x + <usize>min($t, rows - 1) * rowBytes;
+    let b: v128;
+    let w0: v128;
+    let w1: v128;
     for (let g = 0; g < groups; g++) {
       for (let $t = 0; $t < T; $t++) {
         let a0_$t = i32x4.dot_i16x8_s(v128.load32_splat(x$t), zeros);
         let a1_$t = a0_$t;
       }
       for (let $s = 0; $s < 8; $s++) {
-        const w0 = v128.load(w, 32 * $s);
-        const w1 = v128.load(w, 32 * $s + 16);
+        w0 = v128.load(w, 32 * $s);
+        w1 = v128.load(w, 32 * $s + 16);
         for (let $t = 0; $t < T; $t++) {
-          const b = v128.load32_splat(x$t, 4 + 4 * $s);
+          b = v128.load32_splat(x$t, 4 + 4 * $s);
           a0_$t = dot32(b, w0, a0_$t);
           a1_$t = dot32(b, w1, a1_$t);
         }
       }
       for (let $t = 0; $t < T; $t++) {
-        add(form, to + 64 * $t, a0_$t, a1_$t, s, x$t);
+        add(form, to + 64 * $t, a0_$t, a1_$t, s, x$t, 36);
         x$t += groupBytes(form);
       }
       w += 512;
@@ -278,23 +286,26 @@ export const SPARE_ROWS: i32 = T - 1;
     let s = scales + (h << 5);
     const to = f + (h << 5);
     for (let $t = 0; $t < NARROW_T; $t++) let x$t = x + <usize>min($t, rows - 1) * rowBytes;
+    let b: v128;
+    let w0: v128;
+    let w1: v128;
     for (let g = 0; g < groups; g++) {
       for (let $t = 0; $t < NARROW_T; $t++) {
         let a0_$t = i16x8.mul(v128.load32_splat(x$t), zeros);
         let a1_$t = a0_$t;
       }
       for (let $s = 0; $s < 8; $s++) {
-        const w0 = v128.load(w, 32 * $s);
-        const w1 = v128.load(w, 32 * $s + 16);
+        w0 = v128.load(w, 32 * $s);
+        w1 = v128.load(w, 32 * $s + 16);
         for (let $t = 0; $t < NARROW_T; $t++) {
-          const b = v128.load32_splat(x$t, 4 + 4 * $s);
+          b = v128.load32_splat(x$t, 4 + 4 * $s);
           a0_$t = dot16(b, w0, a0_$t);
           a1_$t = dot16(b, w1, a1_$t);
         }
       }
       const one = ones();
       for (let $t = 0; $t < NARROW_T; $t++) {
-        add(form, to + 64 * $t, i32x4.dot_i16x8_s(a0_$t, one), i32x4.dot_i16x8_s(a1_$t, one), s, x$t);
+        add(form, to + 64 * $t, i32x4.dot_i16x8_s(a0_$t, one), i32x4.dot_i16x8_s(a1_$t, one), s, x$t, 36);
         x$t += groupBytes(form);
       }
       w += 512;
@@ -310,30 +321,27 @@ export const SPARE_ROWS: i32 = T - 1;
     let w = codes + (h << 9);
     let s = scales + (h << 5);
     const to = f + (h << 5);
-    for (let $t = 0; $t < PLAIN_T; $t++) let x$t = x + <usize>min($t, rows - 1) * rowBytes;
+    for (let $t = 0; $t < NARROW_T; $t++) let x$t = x + <usize>min($t, rows - 1) * rowBytes;
+    let b: v128;
+    let w0: v128;
+    let w1: v128;
     for (let g = 0; g < groups; g++) {
-      for (let $t = 0; $t < PLAIN_T; $t++) {
+      for (let $t = 0; $t < NARROW_T; $t++) {
         let a0_$t = i32x4.dot_i16x8_s(v128.load32_splat(x$t), zeros);
         let a1_$t = a0_$t;
       }
-      for (let $s = 0; $s < 8; $s++) {
-        const e0 = v128.load(w, 64 * $s);
-        const o0 = v128.load(w, 64 * $s + 16);
-        const e1 = v128.load(w, 64 * $s + 32);
-        const o1 = v128.load(w, 64 * $s + 48);
-        for (let $t = 0; $t < PLAIN_T; $t++) {
-          const b = v128.load32_splat(x$t, 4 + 4 * $s);
-          const e = even(b);
-          const o = odd(b);
-          a0_$t = dot(e, e0, a0_$t);
-          a1_$t = dot(e, e1, a1_$t);
-          a0_$t = dot(o, o0, a0_$t);
-          a1_$t = dot(o, o1, a1_$t);
+      for (let $s = 0; $s < 16; $s++) {
+        w0 = v128.load(w, 32 * $s);
+        w1 = v128.load(w, 32 * $s + 16);
+        for (let $t = 0; $t < NARROW_T; $t++) {
+          b = v128.load32_splat(x$t, 4 + 4 * $s);
+          a0_$t = dot(b, w0, a0_$t);
+          a1_$t = dot(b, w1, a1_$t);
         }
       }
-      for (let $t = 0; $t < PLAIN_T; $t++) {
-        add(form, to + 64 * $t, a0_$t, a1_$t, s, x$t);
-        x$t += groupBytes(form);
+      for (let $t = 0; $t < NARROW_T; $t++) {
+        add(form, to + 64 * $t, a0_$t, a1_$t, s, x$t, 68);
+        x$t += WIDE_BYTES;
       }
       w += 1024;
       s += SCALES_BYTES;
@@ -343,7 +351,7 @@ export const SPARE_ROWS: i32 = T - 1;
 
 /** Adds a group's sums of 8 weight rows and one input row. */
 // @ts-ignore: decorator
-@inline function add(form: i32, f: usize, a0: v128, a1: v128, scales: usize, x: usize): void {
+@inline function add(form: i32, f: usize, a0: v128, a1: v128, scales: usize, x: usize, scaleAt: usize): void {
   if (form == INTEGERS) {
     v128.store(f, i32x4.add(v128.load(f), a0));
     v128.store(f, i32x4.add(v128.load(f, 16), a1), 16);
@@ -351,7 +359,7 @@ export const SPARE_ROWS: i32 = T - 1;
     v128.store(f, blockSum(a0, v128.load(scales), v128.load(f)));
     v128.store(f, blockSum(a1, v128.load(scales, 16), v128.load(f, 16)), 16);
   } else {
-    const d = v128.load32_splat(x, 36);
+    const d = v128.load32_splat(x + scaleAt);
     v128.store(f, scaledSum(a0, d, v128.load(scales), v128.load(f)));
     v128.store(f, scaledSum(a1, d, v128.load(scales, 16), v128.load(f, 16)), 16);
   }
@@ -370,6 +378,6 @@ export const SPARE_ROWS: i32 = T - 1;
 }
 
 // @ts-ignore: decorator
-@inline function groupBytes(form: i32): usize {
+@inline export function groupBytes(form: i32): usize {
   return form == SCALED ? QB8_BYTES : QD8_BYTES;
 }

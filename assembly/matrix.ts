@@ -1,44 +1,53 @@
-// The order of work of the integer matrix kernels, the same for all layouts.
+// The order of work of the matrix kernels with quantized weights, the same for all layouts.
 //
 // One input row: each tile is read once, as it is packed. More rows: stretches of a tile are unpacked into scratch memory,
 // where they stay in the first cache while all rows go over them; sums wait in scratch memory too.
 //
-//   scratch:  sums, 16 per input row | scales of a stretch | codes of a stretch
+//   scratch:  sums, 16 per input row | scales of a stretch | codes of a stretch | inputs, where they have to be rewritten
 
 import { F32Or0 } from "./types";
 import { multiplyFloats } from "./float32";
-import { FLOATS, GROUP, multiplyBlocks, multiplyIntegers, multiplyScaled, QB8_BYTES, QD8_BYTES, QD8_HEADER_BYTES, qd8RowBytes, SCALES_BYTES, SPARE_ROWS } from "./int8";
+import {
+  BLOCKS, FLOATS, GROUP, groupBytes, INTEGERS, multiply, PLAIN, QB8_BYTES, QD8_HEADER_BYTES, qd8RowBytes, SCALED, SCALES_BYTES, SPARE_ROWS,
+  WIDE_BYTES, widen,
+} from "./int8";
 import { finish, RESULT_BYTES, ROWS } from "./tile";
 
-/** f[0 .. 16) += the sums of one input row over the first `groups` groups of a tile. */
+/**
+ * f[0 .. 16) += the sums of one input row over the first `groups` groups of a tile; the 64 bytes behind f may be overwritten.
+ */
 export type MultiplyOne = (f: usize, tile: usize, x: usize, groups: i32, block: i32, how: i32) => void;
 
-/** Writes scales and codes of groups [group, group + count) of a tile as `multiply…` reads them. */
+/** Writes scales and codes of groups [group, group + count) of a tile as they are multiplied. */
 export type Unpack = (scales: usize, codes: usize, tile: usize, group: i32, count: i32, block: i32, how: i32) => void;
 
-/** Input rows between two visits to a stretch of a tile. */
+/** Input rows that go over a stretch of a tile. */
 const MAX_ROWS: i32 = 256;
-/** Groups of 32 columns in a stretch: 32 KiB of codes at most. */
+/** Groups of 32 columns in a stretch: 16 or 32 KiB of codes. */
 const MAX_GROUPS: i32 = 32;
-
 /** The same of codes as f32: 16 KiB. */
 const MAX_FLOAT_GROUPS: i32 = 8;
 
 const SCALES: usize = <usize>(MAX_ROWS + SPARE_ROWS) * RESULT_BYTES;
 const CODES: usize = SCALES + <usize>MAX_GROUPS * SCALES_BYTES;
-/** The last columns of each input row, where they are no whole group. */
-const REST: usize = CODES + 32768;
+const INPUTS: usize = CODES + 32768;
+/** What is left of 512 KiB of scratch memory. */
+const INPUT_BYTES: usize = 524288 - INPUTS;
 
 /** x is f32: y = residual + (bias + Σ_g scale · Σ x · weight without scale). k may end within a group, whose other codes are then zeros. */
 export function gemmFloats(y: usize, x: usize, w: usize, tileBytes: usize, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, block: i32, scratch: usize, lo: i32, hi: i32, one: MultiplyOne, unpack: Unpack): void {
   const whole = k / GROUP;
   const rowBytes = <usize>k << 2;
   const restBytes = <usize>(k % GROUP) << 2;
-  for (let j = lo; j < hi; j += ROWS) {
-    const tile = w + <usize>(j / ROWS) * tileBytes;
-    for (let t = 0; t < rows; t += MAX_ROWS) {
-      const count = min(MAX_ROWS, rows - t);
-      const from = x + <usize>t * rowBytes;
+  for (let t = 0; t < rows; t += MAX_ROWS) {
+    const count = min(MAX_ROWS, rows - t);
+    const from = x + <usize>t * rowBytes;
+    if (restBytes > 0) {
+      memory.fill(scratch + INPUTS, 0, <usize>count << 7);
+      for (let i = 0; i < count; i++) memory.copy(scratch + INPUTS + (<usize>i << 7), from + <usize>(i + 1) * rowBytes - restBytes, restBytes);
+    }
+    for (let j = lo; j < hi; j += ROWS) {
+      const tile = w + <usize>(j / ROWS) * tileBytes;
       memory.fill(scratch, 0, <usize>count * RESULT_BYTES);
       if (rows == 1) one(scratch, tile, x, whole, block, FLOATS);
       for (let g = 0; g < whole && rows > 1; g += MAX_FLOAT_GROUPS) {
@@ -47,10 +56,8 @@ export function gemmFloats(y: usize, x: usize, w: usize, tileBytes: usize, bias:
         multiplyFloats(scratch, scratch + CODES, scratch + SCALES, from + (<usize>g << 7), rowBytes, count, some);
       }
       if (restBytes > 0) {
-        memory.fill(scratch + REST, 0, <usize>count << 7);
-        for (let i = 0; i < count; i++) memory.copy(scratch + REST + (<usize>i << 7), from + <usize>(i + 1) * rowBytes - restBytes, restBytes);
         unpack(scratch + SCALES, scratch + CODES, tile, whole, 1, block, FLOATS);
-        multiplyFloats(scratch, scratch + CODES, scratch + SCALES, scratch + REST, 128, count, 1);
+        multiplyFloats(scratch, scratch + CODES, scratch + SCALES, scratch + INPUTS, 128, count, 1);
       }
       for (let i = 0; i < count; i++) finish(y, scratch + <usize>i * RESULT_BYTES, bias, residual, t + i, j, n);
     }
@@ -59,25 +66,7 @@ export function gemmFloats(y: usize, x: usize, w: usize, tileBytes: usize, bias:
 
 /** x is qb8: y = residual + (bias + Σ_g scale · d · Σ x · (code − zero)). */
 export function gemmScaled(y: usize, x: usize, w: usize, tileBytes: usize, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, block: i32, zero: i32, how: i32, scratch: usize, lo: i32, hi: i32, one: MultiplyOne, unpack: Unpack): void {
-  const groups = k / GROUP;
-  const rowBytes = <usize>groups * QB8_BYTES;
-  for (let j = lo; j < hi; j += ROWS) {
-    const tile = w + <usize>(j / ROWS) * tileBytes;
-    for (let t = 0; t < rows; t += MAX_ROWS) {
-      const count = min(MAX_ROWS, rows - t);
-      memory.fill(scratch, 0, <usize>count * RESULT_BYTES);
-      if (rows == 1) {
-        one(scratch, tile, x, groups, block, how);
-      } else {
-        for (let g = 0; g < groups; g += MAX_GROUPS) {
-          const some = min(MAX_GROUPS, groups - g);
-          unpack(scratch + SCALES, scratch + CODES, tile, g, some, block, how);
-          multiplyScaled(how, scratch, scratch + CODES, scratch + SCALES, zero, x + <usize>t * rowBytes + <usize>g * QB8_BYTES, rowBytes, count, some);
-        }
-      }
-      for (let i = 0; i < count; i++) finish(y, scratch + <usize>i * RESULT_BYTES, bias, residual, t + i, j, n);
-    }
-  }
+  gemm(SCALED, y, x, w, tileBytes, bias, residual, rows, n, k, block, zero, how, scratch, lo, hi, one, unpack);
 }
 
 /**
@@ -85,34 +74,7 @@ export function gemmScaled(y: usize, x: usize, w: usize, tileBytes: usize, bias:
  * y = residual + (bias + s · (Σ_g scale · Σ x · (code − zero) − z · R)).
  */
 export function gemmBlocks(y: usize, x: usize, w: usize, tileBytes: usize, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, block: i32, zero: i32, how: i32, scratch: usize, lo: i32, hi: i32, one: MultiplyOne, unpack: Unpack): void {
-  const groups = (k + GROUP - 1) / GROUP;
-  const rowBytes = qd8RowBytes(k);
-  for (let j = lo; j < hi; j += ROWS) {
-    const tile = w + <usize>(j / ROWS) * tileBytes;
-    for (let t = 0; t < rows; t += MAX_ROWS) {
-      const count = min(MAX_ROWS, rows - t);
-      const from = x + <usize>t * rowBytes;
-      memory.fill(scratch, 0, <usize>count * RESULT_BYTES);
-      if (rows == 1) {
-        one(scratch, tile, x + QD8_HEADER_BYTES, groups, block, how);
-      } else {
-        for (let g = 0; g < groups; g += MAX_GROUPS) {
-          const some = min(MAX_GROUPS, groups - g);
-          unpack(scratch + SCALES, scratch + CODES, tile, g, some, block, how);
-          multiplyBlocks(how, scratch, scratch + CODES, scratch + SCALES, zero, from + QD8_HEADER_BYTES + <usize>g * QD8_BYTES, rowBytes, count, some);
-        }
-      }
-      for (let i = 0; i < count; i++) {
-        const f = scratch + <usize>i * RESULT_BYTES;
-        const s = v128.load32_splat(from + <usize>i * rowBytes);
-        const z = f32x4.convert_i32x4_s(v128.load32_splat(from + <usize>i * rowBytes, 4));
-        for (let v: usize = 0; v < RESULT_BYTES; v += 16) {
-          v128.store(f + v, f32x4.mul(s, f32x4.sub(v128.load(f + v), f32x4.mul(z, v128.load(tile + v)))));
-        }
-        finish(y, f, bias, residual, t + i, j, n);
-      }
-    }
-  }
+  gemm(BLOCKS, y, x, w, tileBytes, bias, residual, rows, n, k, block, zero, how, scratch, lo, hi, one, unpack);
 }
 
 /**
@@ -120,33 +82,59 @@ export function gemmBlocks(y: usize, x: usize, w: usize, tileBytes: usize, bias:
  * y = residual + (bias + s · scale · (Σ x · (code − zero) − z · R)), exact but for the products by s and scale.
  */
 export function gemmIntegers(y: usize, x: usize, w: usize, tileBytes: usize, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, zero: i32, how: i32, scratch: usize, lo: i32, hi: i32, one: MultiplyOne, unpack: Unpack): void {
+  gemm(INTEGERS, y, x, w, tileBytes, bias, residual, rows, n, k, 0, zero, how, scratch, lo, hi, one, unpack);
+}
+
+// @ts-ignore: decorator
+@inline function gemm(form: i32, y: usize, x: usize, w: usize, tileBytes: usize, bias: usize, residual: usize, rows: i32, n: i32, k: i32, block: i32, zero: i32, how: i32, scratch: usize, lo: i32, hi: i32, one: MultiplyOne, unpack: Unpack): void {
   const groups = (k + GROUP - 1) / GROUP;
-  const rowBytes = qd8RowBytes(k);
-  for (let j = lo; j < hi; j += ROWS) {
-    const tile = w + <usize>(j / ROWS) * tileBytes;
-    for (let t = 0; t < rows; t += MAX_ROWS) {
-      const count = min(MAX_ROWS, rows - t);
-      const from = x + <usize>t * rowBytes;
+  const rowBytes = form == SCALED ? <usize>groups * QB8_BYTES : qd8RowBytes(k);
+  const headerBytes = form == SCALED ? <usize>0 : QD8_HEADER_BYTES;
+  const wideRowBytes = <usize>groups * WIDE_BYTES;
+  const isWide = how == PLAIN && rows > 1;
+  const atOnce = isWide ? min(MAX_ROWS, <i32>(INPUT_BYTES / wideRowBytes)) : MAX_ROWS;
+  for (let t = 0; t < rows; t += atOnce) {
+    const count = min(atOnce, rows - t);
+    const from = x + <usize>t * rowBytes;
+    if (isWide) widen(scratch + INPUTS, from + headerBytes, rowBytes, groupBytes(form), count, groups);
+    for (let j = lo; j < hi; j += ROWS) {
+      const tile = w + <usize>(j / ROWS) * tileBytes;
       memory.fill(scratch, 0, <usize>count * RESULT_BYTES);
       if (rows == 1) {
-        one(scratch, tile, x + QD8_HEADER_BYTES, groups, 0, how);
+        one(scratch, tile, from + headerBytes, groups, block, how);
       } else {
         for (let g = 0; g < groups; g += MAX_GROUPS) {
           const some = min(MAX_GROUPS, groups - g);
-          unpack(0, scratch + CODES, tile, g, some, 0, how);
-          multiplyIntegers(how, scratch, scratch + CODES, zero, from + QD8_HEADER_BYTES + <usize>g * QD8_BYTES, rowBytes, count, some);
+          unpack(scratch + SCALES, scratch + CODES, tile, g, some, block, how);
+          const inputs = isWide ? scratch + INPUTS + <usize>g * WIDE_BYTES : from + headerBytes + <usize>g * groupBytes(form);
+          multiply(form, how, scratch, scratch + CODES, scratch + SCALES, zero, inputs, isWide ? wideRowBytes : rowBytes, count, some);
         }
       }
       for (let i = 0; i < count; i++) {
         const f = scratch + <usize>i * RESULT_BYTES;
-        const s = v128.load32_splat(from + <usize>i * rowBytes);
-        const z = v128.load32_splat(from + <usize>i * rowBytes, 4);
-        for (let v: usize = 0; v < RESULT_BYTES; v += 16) {
-          const sums = i32x4.sub(v128.load(f + v), i32x4.mul(z, v128.load(tile + v, 64)));
-          v128.store(f + v, f32x4.mul(f32x4.mul(f32x4.convert_i32x4_s(sums), s), v128.load(tile + v)));
-        }
+        if (form == BLOCKS) scaleByRow(f, from + <usize>i * rowBytes, tile);
+        if (form == INTEGERS) scaleIntegers(f, from + <usize>i * rowBytes, tile);
         finish(y, f, bias, residual, t + i, j, n);
       }
     }
+  }
+}
+
+/** f = s · (f − z · R) */
+function scaleByRow(f: usize, row: usize, sums: usize): void {
+  const s = v128.load32_splat(row);
+  const z = f32x4.convert_i32x4_s(v128.load32_splat(row, 4));
+  for (let v: usize = 0; v < RESULT_BYTES; v += 16) {
+    v128.store(f + v, f32x4.mul(s, f32x4.sub(v128.load(f + v), f32x4.mul(z, v128.load(sums + v)))));
+  }
+}
+
+/** f = s · scale · (f − z · R), f and R as i32 */
+function scaleIntegers(f: usize, row: usize, header: usize): void {
+  const s = v128.load32_splat(row);
+  const z = v128.load32_splat(row, 4);
+  for (let v: usize = 0; v < RESULT_BYTES; v += 16) {
+    const total = i32x4.sub(v128.load(f + v), i32x4.mul(z, v128.load(header + v, 64)));
+    v128.store(f + v, f32x4.mul(f32x4.mul(f32x4.convert_i32x4_s(total), s), v128.load(header + v)));
   }
 }

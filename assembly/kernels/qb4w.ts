@@ -17,7 +17,7 @@
 
 import { Bytes, F32, F32Or0, I32, QB4W, QD8, Scratch } from "../types";
 import {
-  BLOCKS, blockSum, codesBytes, dot, DOT16, dot16, DOT32, dot32, dotOfNibbles, even, FLOATS, floatsAt, GROUP, lowestNibbles, lowNibbles, odd, ones, PLAIN,
+  BLOCKS, blockSum, codesBytes, dot, DOT16, dot16, DOT32, dot32, dotOfNibbles, even, FLOATS, GROUP, lowestNibbles, lowNibbles, odd, ones, PLAIN,
   QB8_BYTES, QD8_BYTES, SCALED, scaledSum, SCALES_BYTES, storeFloats, storeWide,
 } from "../int8";
 import { gemmBlocks, gemmFloats, gemmScaled } from "../matrix";
@@ -317,23 +317,26 @@ function multiplyFloatsFloat(f: usize, tile: usize, x: usize, groups: i32, block
   const low = how == PLAIN ? lowestNibbles() : lowNibbles();
   const one = ones();
   for (let $v = 0; $v < 4; $v++) let f$v = v128.load(f, 16 * $v);
+  let x0: v128;
+  let x1: v128;
+  let codes: v128;
   let p = tile + HEADER_BYTES;
   for (let b = block / GROUP; groups > 0; groups -= b) {
-    for (let $v = 0; $v < 4; $v++) let s$v = vectorOfScales<S>(p, $v);
+    for (let $v = 0; $v < 4; $v++) v128.store(f, vectorOfScales<S>(p, $v), 64 + 16 * $v);
     p += scalesBytes<S>();
     for (let g = 0; g < b; g++) {
       const start = how == DOT16 ? i16x8.mul(v128.load32_splat(x), zeros) : i32x4.dot_i16x8_s(v128.load32_splat(x), zeros);
       for (let $v = 0; $v < 4; $v++) let a$v = start;
       for (let $s = 0; $s < 4; $s++) {
-        const x0 = v128.load32_splat(x, 4 + 4 * $s);
-        const x1 = v128.load32_splat(x, 20 + 4 * $s);
+        x0 = v128.load32_splat(x, 4 + 4 * $s);
+        x1 = v128.load32_splat(x, 20 + 4 * $s);
         if (how == PLAIN) {
           const even0 = even(x0);
           const odd0 = odd(x0);
           const even1 = even(x1);
           const odd1 = odd(x1);
           for (let $v = 0; $v < 4; $v++) {
-            const codes = v128.load(p, 128 * ($v / 2) + 16 * ($v % 2) + 32 * $s);
+            codes = v128.load(p, 128 * ($v / 2) + 16 * ($v % 2) + 32 * $s);
             a$v = dot(even0, v128.and(codes, low), a$v);
             a$v = dot(even1, v128.and(i16x8.shr_u(codes, 4), low), a$v);
             a$v = dot(odd0, v128.and(i16x8.shr_u(codes, 8), low), a$v);
@@ -341,7 +344,7 @@ function multiplyFloatsFloat(f: usize, tile: usize, x: usize, groups: i32, block
           }
         } else {
           for (let $v = 0; $v < 4; $v++) {
-            const codes = v128.load(p, 128 * ($v / 2) + 16 * ($v % 2) + 32 * $s);
+            codes = v128.load(p, 128 * ($v / 2) + 16 * ($v % 2) + 32 * $s);
             const first = v128.and(codes, low);
             const second = v128.and(i16x8.shr_u(codes, 4), low);
             a$v = how == DOT16 ? dot16(x0, first, a$v) : dot32(x0, first, a$v);
@@ -349,9 +352,11 @@ function multiplyFloatsFloat(f: usize, tile: usize, x: usize, groups: i32, block
           }
         }
       }
+      const d = v128.load32_splat(x, 36);
       for (let $v = 0; $v < 4; $v++) {
         const total = how == DOT16 ? i32x4.dot_i16x8_s(a$v, one) : a$v;
-        f$v = form == SCALED ? scaledSum(total, v128.load32_splat(x, 36), s$v, f$v) : blockSum(total, s$v, f$v);
+        const scales = v128.load(f, 64 + 16 * $v);
+        f$v = form == SCALED ? scaledSum(total, d, scales, f$v) : blockSum(total, scales, f$v);
       }
       p += GROUP_BYTES;
       x += form == SCALED ? QB8_BYTES : QD8_BYTES;
@@ -384,11 +389,11 @@ function unpackFloat(scales: usize, codes: usize, tile: usize, group: i32, count
         const second = v128.and(i16x8.shr_u(w, 4), low);
         if (how == FLOATS) {
           const eight = i8x16.splat(<i8>ZERO);
-          storeFloats(codes + floatsAt(256 * h + i), i8x16.sub(first, eight));
-          storeFloats(codes + floatsAt(256 * h + i + 128), i8x16.sub(second, eight));
+          storeFloats(codes, 256 * h + i, i8x16.sub(first, eight));
+          storeFloats(codes, 256 * h + i + 128, i8x16.sub(second, eight));
         } else if (how == PLAIN) {
-          storeWide(codes + 512 * h + 2 * i, first);
-          storeWide(codes + 512 * h + 2 * i + 256, second);
+          storeWide(codes, 256 * h + i, first);
+          storeWide(codes, 256 * h + i + 128, second);
         } else {
           v128.store(codes + 256 * h + i, first);
           v128.store(codes + 256 * h + i, second, 128);

@@ -90,12 +90,13 @@ function multiplyOne(f: usize, tile: usize, x: usize, groups: i32, block: i32, h
 function multiplyRelaxed(f: usize, tile: usize, x: usize, groups: i32): void {
   const flip = i8x16.splat(dotsAreSigned() ? -128 : 0);
   const zeros = i16x8.splat(dotsAreSigned() ? 0 : -128);
+  let xs: v128;
   for (let $v = 0; $v < 4; $v++) let f$v = v128.load(f, 16 * $v);
   for (let g = 0; g < groups; g++) {
     const start = i32x4.dot_i16x8_s(v128.load32_splat(x), zeros);
     for (let $v = 0; $v < 4; $v++) let a$v = start;
     for (let $s = 0; $s < 8; $s++) {
-      const xs = v128.load32_splat(x, 4 + 4 * $s);
+      xs = v128.load32_splat(x, 4 + 4 * $s);
       a0 = dot32(xs, v128.xor(v128.load(tile, 32 + 32 * $s), flip), a0);
       a1 = dot32(xs, v128.xor(v128.load(tile, 48 + 32 * $s), flip), a1);
       a2 = dot32(xs, v128.xor(v128.load(tile, 288 + 32 * $s), flip), a2);
@@ -115,16 +116,20 @@ function multiplyRelaxed(f: usize, tile: usize, x: usize, groups: i32): void {
 function multiplyPlain(f: usize, tile: usize, x: usize, groups: i32): void {
   const zeros = i16x8.splat(-128);
   const low = lowBytes();
+  let xs: v128;
+  let evenX: v128;
+  let oddX: v128;
+  let codes: v128;
   for (let $v = 0; $v < 4; $v++) let f$v = v128.load(f, 16 * $v);
   for (let g = 0; g < groups; g++) {
     const start = i32x4.dot_i16x8_s(v128.load32_splat(x), zeros);
     for (let $v = 0; $v < 4; $v++) let a$v = start;
     for (let $s = 0; $s < 8; $s++) {
-      const xs = v128.load32_splat(x, 4 + 4 * $s);
-      const evenX = even(xs);
-      const oddX = odd(xs);
+      xs = v128.load32_splat(x, 4 + 4 * $s);
+      evenX = even(xs);
+      oddX = odd(xs);
       for (let $v = 0; $v < 4; $v++) {
-        const codes = v128.load(tile, 32 + 32 * $s + 256 * ($v / 2) + 16 * ($v % 2));
+        codes = v128.load(tile, 32 + 32 * $s + 256 * ($v / 2) + 16 * ($v % 2));
         a$v = dot(evenX, v128.and(codes, low), a$v);
         a$v = dot(oddX, i16x8.shr_u(codes, 8), a$v);
       }

@@ -152,12 +152,13 @@ function multiplyFloats(f: usize, tile: usize, x: usize, groups: i32): void {
 function multiplyRelaxed(f: usize, p: usize, x: usize, groups: i32): void {
   const flip = i8x16.splat(dotsAreSigned() ? -128 : 0);
   const zeros = i16x8.splat(dotsAreSigned() ? 0 : -128);
+  let xs: v128;
   for (let $v = 0; $v < 4; $v++) let a$v = v128.load(f, 16 * $v);
   for (let g = 0; g < groups; g++) {
     const start = i32x4.dot_i16x8_s(v128.load32_splat(x), zeros);
     for (let $v = 0; $v < 4; $v++) a$v = i32x4.add(a$v, start);
     for (let $s = 0; $s < 8; $s++) {
-      const xs = v128.load32_splat(x, 4 + 4 * $s);
+      xs = v128.load32_splat(x, 4 + 4 * $s);
       for (let $v = 0; $v < 4; $v++) a$v = dot32(xs, v128.xor(v128.load(p, 256 * ($v / 2) + 16 * ($v % 2) + 32 * $s), flip), a$v);
     }
     p += GROUP_BYTES;
@@ -169,16 +170,20 @@ function multiplyRelaxed(f: usize, p: usize, x: usize, groups: i32): void {
 function multiplyPlain(f: usize, p: usize, x: usize, groups: i32): void {
   const zeros = i16x8.splat(-128);
   const low = lowBytes();
+  let xs: v128;
+  let evenX: v128;
+  let oddX: v128;
+  let codes: v128;
   for (let $v = 0; $v < 4; $v++) let a$v = v128.load(f, 16 * $v);
   for (let g = 0; g < groups; g++) {
     const start = i32x4.dot_i16x8_s(v128.load32_splat(x), zeros);
     for (let $v = 0; $v < 4; $v++) a$v = i32x4.add(a$v, start);
     for (let $s = 0; $s < 8; $s++) {
-      const xs = v128.load32_splat(x, 4 + 4 * $s);
-      const evenX = even(xs);
-      const oddX = odd(xs);
+      xs = v128.load32_splat(x, 4 + 4 * $s);
+      evenX = even(xs);
+      oddX = odd(xs);
       for (let $v = 0; $v < 4; $v++) {
-        const codes = v128.load(p, 256 * ($v / 2) + 16 * ($v % 2) + 32 * $s);
+        codes = v128.load(p, 256 * ($v / 2) + 16 * ($v % 2) + 32 * $s);
         a$v = dot(evenX, v128.and(codes, low), a$v);
         a$v = dot(oddX, i16x8.shr_u(codes, 8), a$v);
       }
