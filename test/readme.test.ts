@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import { signatures } from "../src/engine/signatures.ts";
 import { UnsupportedError } from "../src/errors.ts";
 import { ggmlTypes } from "../src/formats/gguf-types.ts";
+import { findArchitecture } from "../src/models/architectures.ts";
 import { floats } from "../src/quant/floats.ts";
 import { findMatrix } from "../src/quant/scheme.ts";
 import { layoutName } from "../src/weights.ts";
@@ -35,6 +36,19 @@ test("its TypeScript compiles against the built package", () => {
 	);
 	expect(stdout).toBe("");
 	expect(status).toBe(0);
+});
+
+test("its list of models is the code's", () => {
+	const claimed = [...readme.matchAll(/`(\w+For[A-Z]\w+)`/g)].map(
+		([, name]) => name,
+	);
+	let known: string[] = [];
+	try {
+		findArchitecture({ architectures: [] }, "none");
+	} catch (error) {
+		known = String(error).match(/\w+For[A-Z]\w+/g) ?? [];
+	}
+	expect([...new Set(claimed)].sort()).toEqual(known.sort());
 });
 
 /** Element types by name, with the elements and the bytes of a block. */
