@@ -27,8 +27,14 @@ const runtime: Runtime = {
 	spawn,
 	yield: () => setImmediate(),
 	// Unlike os.freemem it counts what the system would give up for us, such as cached files; Node 20.13 has it.
-	freeMemoryBytes: () =>
-		(process as { availableMemory?(): number }).availableMemory?.(),
+	freeMemoryBytes() {
+		try {
+			return (process as { availableMemory?(): number }).availableMemory?.();
+		} catch {
+			// Deno asks for a permission, which nobody should have to give for this.
+			return undefined;
+		}
+	},
 };
 
 export * from "../index.ts";
