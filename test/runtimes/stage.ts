@@ -74,9 +74,12 @@ export default {
 };
 `;
 
-/** A folder with the packed package installed in it, as a stranger would have it, and an entry for each kind of runtime. */
-export function prepareStage(): string {
-	const folder = join(FOLDER, "stage");
+/**
+ * A folder with the packed package installed in it, as a stranger would have it, and an entry for each kind of runtime.
+ * @param name of the folder; test files that run at the same time need one each
+ */
+export function prepareStage(name = "stage"): string {
+	const folder = join(FOLDER, name);
 	rmSync(folder, { recursive: true, force: true });
 	mkdirSync(folder, { recursive: true });
 	const write = (name: string, text: string) =>

@@ -1,12 +1,12 @@
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { createRequire } from "node:module";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import type { Report } from "./behaviours.ts";
 import { ISOLATION, openSite } from "./site.ts";
 import { installed } from "./stage.ts";
+import { openWorkerd } from "./workerd.ts";
 
 /** How to start the behaviours in one runtime. */
 export interface Starter {
@@ -159,20 +159,7 @@ const WEBKIT_ENV = {
 const workerd: Starter = {
 	name: "workerd",
 	async start(stage) {
-		const require = createRequire(join(installed("miniflare"), "package.json"));
-		const { Miniflare } = require("miniflare");
-		const folder = join(stage, "worker");
-		const modules = readdirSync(folder).sort((a) =>
-			a.endsWith(".js") ? -1 : 1,
-		);
-		const worker = new Miniflare({
-			compatibilityDate: "2025-01-01",
-			modulesRoot: folder,
-			modules: modules.map((name) => ({
-				type: name.endsWith(".wasm") ? "CompiledWasm" : "ESModule",
-				path: join(folder, name),
-			})),
-		});
+		const worker = await openWorkerd(join(stage, "worker"));
 		const site = await openSite(stage);
 		try {
 			const response = await worker.dispatchFetch("http://localhost/", {
