@@ -94,14 +94,31 @@ export const schemes: readonly Scheme[] = [
 	plain,
 ];
 
+/** Finding a matrix may read its zero points, so it is done once. */
+const found = new WeakMap<
+	Checkpoint,
+	Map<string, Promise<StoredMatrix | undefined>>
+>();
+
 /** The matrix or vector called `name` (Hugging Face's name, "model.embed_tokens.weight"); undefined where the checkpoint has none. */
-export async function findMatrix(
+export function findMatrix(
+	checkpoint: Checkpoint,
+	name: string,
+): Promise<StoredMatrix | undefined> {
+	const known = found.get(checkpoint) ?? new Map();
+	found.set(checkpoint, known);
+	const matrix = known.get(name) ?? askSchemes(checkpoint, name);
+	known.set(name, matrix);
+	return matrix;
+}
+
+async function askSchemes(
 	checkpoint: Checkpoint,
 	name: string,
 ): Promise<StoredMatrix | undefined> {
 	for (const scheme of schemes) {
-		const found = await scheme.find(checkpoint, name);
-		if (found !== undefined) return found;
+		const matrix = await scheme.find(checkpoint, name);
+		if (matrix !== undefined) return matrix;
 	}
 	const tensor = checkpoint.tensors.get(name);
 	if (tensor === undefined) return undefined;
