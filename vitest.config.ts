@@ -16,7 +16,12 @@ export default defineConfig({
 			},
 			{
 				extends: true,
-				test: { name: "heavy", include: ["test/**/*.heavy.ts"] },
+				test: {
+					name: "heavy",
+					include: ["test/**/*.heavy.ts"],
+					// They install runtimes, count bytes and keep all cores busy: one after the other.
+					fileParallelism: false,
+				},
 			},
 		],
 	},
