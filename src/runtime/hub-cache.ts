@@ -1,11 +1,8 @@
 import { createHash, randomUUID } from "node:crypto";
-import { constants } from "node:fs";
 import {
 	copyFile,
-	type FileHandle,
 	link,
 	mkdir,
-	open,
 	readdir,
 	readFile,
 	readlink,
@@ -17,20 +14,13 @@ import {
 } from "node:fs/promises";
 import { basename, dirname, join, relative, sep } from "node:path";
 import { SourceError } from "../errors.ts";
-import type { HubCache, HubEntry, PartialFile } from "../sources/cache.ts";
-import {
-	type HubFile,
-	isCommit,
-	isEtag,
-	isRecord,
-	isSize,
-	staysInside,
-} from "../sources/hub-api.ts";
+import { type HubCache, type HubEntry, note } from "../sources/cache.ts";
+import { type HubFile, isCommit, isEtag } from "../sources/hub-api.ts";
+import { parseTree, treeText } from "../sources/hub-tree.ts";
 import type { Hasher } from "../sources/sha.ts";
 import { lockFile } from "./file-lock.ts";
 import { openFile } from "./files.ts";
-
-const TREE_VERSION = 1;
+import { openPartial, writing } from "./hub-partial.ts";
 
 /**
  * The cache in a folder of the file system, laid out as by Python's huggingface_hub, which finds here what it fetched,
@@ -51,10 +41,18 @@ export function hubCache(folder: string): HubCache {
 		join(folder, place(repo), ...steps);
 	const snapshotOf = ({ repo, commit, file }: HubEntry) =>
 		at(repo, "snapshots", commit, ...file.path.split("/"));
-	const blobOf = ({ repo, file: { etag } }: HubEntry) =>
-		etag === undefined ? undefined : at(repo, "blobs", etag);
+	const blobOf = ({ repo, file: { etag, path } }: HubEntry) => {
+		if (etag !== undefined) return at(repo, "blobs", etag);
+		throw new SourceError(`${repo}: the hash of ${path} is not known`);
+	};
 	const markerOf = ({ repo, file: { etag = "" } }: HubEntry) =>
 		at(repo, ".verified", etag);
+	const pathOf = async (entry: HubEntry) => {
+		const snapshot = snapshotOf(entry);
+		if (entry.file.etag === undefined || (await isFile(snapshot)))
+			return snapshot;
+		return blobOf(entry);
+	};
 
 	return {
 		async readRef(repo, revision) {
@@ -79,26 +77,31 @@ export function hubCache(folder: string): HubCache {
 		},
 
 		async find(entry) {
+			let path = await pathOf(entry);
+			if (!(await isFile(path))) return undefined;
 			const snapshot = snapshotOf(entry);
-			if (await isFile(snapshot)) return openFile(snapshot);
-			const blob = blobOf(entry);
-			if (blob === undefined || !(await isFile(blob))) return undefined;
-			await writing(blob, () => point(snapshot, blob));
-			return openFile(snapshot);
+			if (path !== snapshot) {
+				// Another commit's file; where the cache may only be read it has to do as it is.
+				await note(point(snapshot, path));
+				path = await pathOf(entry);
+			}
+			return openFile(path);
 		},
 		async isVerified(entry) {
 			const marker = await readText(markerOf(entry));
 			return (
-				marker !== undefined && marker === (await stateOf(snapshotOf(entry)))
+				marker !== undefined && marker === (await stateOf(await pathOf(entry)))
 			);
 		},
 		async markVerified(entry) {
-			await replace(markerOf(entry), await stateOf(snapshotOf(entry)));
+			await replace(markerOf(entry), await stateOf(await pathOf(entry)));
 		},
 		async remove(entry) {
-			for (const path of [snapshotOf(entry), blobOf(entry), markerOf(entry)])
-				if (path !== undefined)
-					await writing(path, () => rm(path, { force: true }));
+			const paths = [snapshotOf(entry)];
+			if (entry.file.etag !== undefined)
+				paths.push(blobOf(entry), markerOf(entry));
+			for (const path of paths)
+				await writing(path, () => rm(path, { force: true }));
 		},
 		lock({ repo, file: { etag } }, signal) {
 			const path = join(folder, ".locks", place(repo), `${etag}.nibble.lock`);
@@ -107,88 +110,19 @@ export function hubCache(folder: string): HubCache {
 				return lockFile(path, signal);
 			});
 		},
-		async openPartial(entry) {
+		openPartial(entry) {
 			const blob = blobOf(entry);
-			if (blob === undefined)
-				throw new SourceError(`${entry.file.path}: its hash is not known`);
-			return openPartial(blob, snapshotOf(entry));
+			const path = `${blob}.nibble.incomplete`;
+			return openPartial(path, async () => {
+				await rename(path, blob).catch(async (error) => {
+					// Two may have written it, and one have been first.
+					if (!(await isFile(blob))) throw error;
+				});
+				await point(snapshotOf(entry), blob);
+			});
 		},
 		hasher: nodeHasher,
 	};
-}
-
-/** Written at positions, never cut: should two ever write one file, they write the same. */
-async function openPartial(
-	blob: string,
-	snapshot: string,
-): Promise<PartialFile> {
-	const path = `${blob}.nibble.incomplete`;
-	const handle = await writing(path, async () => {
-		await mkdir(dirname(path), { recursive: true });
-		return open(path, constants.O_RDWR | constants.O_CREAT);
-	});
-	let sizeBytes = (await handle.stat()).size;
-	return {
-		get sizeBytes() {
-			return sizeBytes;
-		},
-		read: (offset, length) => readFully(handle, offset, length),
-		async write(bytes) {
-			await writing(path, () => writeFully(handle, sizeBytes, bytes));
-			sizeBytes += bytes.length;
-		},
-		async publish() {
-			await writing(path, async () => {
-				// A power cut must not leave a name without its contents.
-				await handle.datasync().finally(() => handle.close());
-				await rename(path, blob).catch(async (error) => {
-					if (!(await isFile(blob))) throw error;
-				});
-				await point(snapshot, blob);
-			});
-		},
-		async discard() {
-			await handle.close();
-			await writing(path, () => rm(path, { force: true }));
-		},
-		close: () => handle.close(),
-	};
-}
-
-async function readFully(
-	handle: FileHandle,
-	offset: number,
-	length: number,
-): Promise<Uint8Array> {
-	const bytes = new Uint8Array(length);
-	for (let done = 0; done < length; ) {
-		const { bytesRead } = await handle.read(
-			bytes,
-			done,
-			length - done,
-			offset + done,
-		);
-		if (bytesRead === 0)
-			throw new SourceError("an unfinished file in the cache became shorter");
-		done += bytesRead;
-	}
-	return bytes;
-}
-
-async function writeFully(
-	handle: FileHandle,
-	offset: number,
-	bytes: Uint8Array,
-): Promise<void> {
-	for (let done = 0; done < bytes.length; ) {
-		const { bytesWritten } = await handle.write(
-			bytes,
-			done,
-			bytes.length - done,
-			offset + done,
-		);
-		done += bytesWritten;
-	}
 }
 
 /** Makes `snapshot` stand for the blob: by a relative link, so that the cache can be moved, or where none may be made by a copy. */
@@ -227,66 +161,6 @@ async function listSnapshot(
 	return files;
 }
 
-interface Tree {
-	readonly format_version: number;
-	readonly files: Readonly<Record<string, TreeFile>>;
-}
-interface TreeFile {
-	readonly size: number;
-	readonly blob_id: string;
-	readonly lfs_sha256?: string;
-	readonly lfs_size?: number;
-	readonly xet_hash?: string;
-}
-
-function treeText(files: readonly HubFile[]): string {
-	const entries = files.map(
-		({ path, sizeBytes, etag, blobId = "", xetHash }): [string, TreeFile] => [
-			path,
-			{
-				size: sizeBytes,
-				blob_id: blobId,
-				...(etag !== undefined &&
-					etag !== blobId && { lfs_sha256: etag, lfs_size: sizeBytes }),
-				...(xetHash !== undefined && { xet_hash: xetHash }),
-			},
-		],
-	);
-	const tree: Tree = {
-		format_version: TREE_VERSION,
-		files: Object.fromEntries(entries),
-	};
-	return JSON.stringify(tree, undefined, 1);
-}
-
-/** undefined for what is damaged or of another version: the Hub knows too. */
-function parseTree(text: string | undefined): readonly HubFile[] | undefined {
-	if (text === undefined) return undefined;
-	let tree: unknown;
-	try {
-		tree = JSON.parse(text);
-	} catch {
-		return undefined;
-	}
-	if (
-		!isRecord(tree) ||
-		tree.format_version !== TREE_VERSION ||
-		!isRecord(tree.files)
-	)
-		return undefined;
-	const files: HubFile[] = [];
-	for (const [path, file] of Object.entries(tree.files)) {
-		if (!isRecord(file)) return undefined;
-		const { blob_id, lfs_sha256 } = file;
-		const etag = lfs_sha256 ?? blob_id;
-		const sizeBytes = file.lfs_size ?? file.size;
-		if (!staysInside(path) || !isEtag(etag) || !isSize(sizeBytes))
-			return undefined;
-		files.push({ path, sizeBytes, etag });
-	}
-	return files;
-}
-
 /** Size and time of what a path leads to. */
 async function stateOf(path: string): Promise<string> {
 	const { size, mtimeMs } = await stat(path);
@@ -309,22 +183,6 @@ const isFile = (path: string): Promise<boolean> =>
 		(found) => found.isFile(),
 		() => false,
 	);
-
-/** Turns an error of the file system into one that says what to do. */
-async function writing<T>(path: string, work: () => Promise<T>): Promise<T> {
-	try {
-		return await work();
-	} catch (cause) {
-		if (!(cause instanceof Error) || !("syscall" in cause)) throw cause;
-		const { code } = cause as NodeJS.ErrnoException;
-		const hint =
-			code === "ENOSPC" ? "make space" : "see who may write to that folder";
-		throw new SourceError(
-			`the cache cannot be written: ${path}: ${cause.message}; ${hint}, set HF_HUB_CACHE to another folder, or load with \`cache: false\``,
-			{ cause },
-		);
-	}
-}
 
 function nodeHasher(algorithm: "sha1" | "sha256"): Hasher {
 	const hash = createHash(algorithm);

@@ -7,6 +7,7 @@ import type { Model as LoadedModel } from "../model.ts";
 import { fromBase64 } from "./base64.ts";
 import { embeddedModel } from "./embedded.ts";
 import type { Runtime } from "./runtime.ts";
+import { webCache } from "./web-cache.ts";
 import { spawn } from "./web-threads.ts";
 
 /** Why memory cannot be shared with another thread; undefined where it can. */
@@ -36,6 +37,10 @@ const threadLimit = sharingLimit();
 
 const runtime: Runtime = {
 	name: "web",
+	hub: async () => ({
+		openCache: async (folder) =>
+			folder === undefined ? webCache() : undefined,
+	}),
 	embedded: embeddedModel,
 	async kernels(target, shared) {
 		const { base64 } = target === "relaxed" ? relaxed : simd;
