@@ -8,7 +8,7 @@ import { resolveOptions } from "../src/generate/resolve.ts";
 import { createSampler } from "../src/generate/sampler.ts";
 import { createStopping } from "../src/generate/stopping.ts";
 
-const sampler = (options: GenerateOptions, vocabularySize: number) =>
+const create = (options: GenerateOptions, vocabularySize: number) =>
 	createSampler(
 		resolveOptions(
 			options,
@@ -20,6 +20,16 @@ const sampler = (options: GenerateOptions, vocabularySize: number) =>
 			},
 		),
 	);
+
+/** A sampler none of whose processors returns a promise. */
+function sampler(options: GenerateOptions, vocabularySize: number) {
+	const { seed, next } = create(options, vocabularySize);
+	return {
+		seed,
+		next: (logits: Float32Array, ids: readonly number[]) =>
+			next(logits, ids) as number,
+	};
+}
 
 describe("exp and ln", () => {
 	test("agree with Math to the last bits", () => {
@@ -115,6 +125,51 @@ describe("greedy", () => {
 					2,
 				).next(Float32Array.of(0, 0), [0]),
 			).toThrow(EngineError);
+	});
+});
+
+describe("processors that take their time", () => {
+	const later = async (change: () => void) => {
+		await new Promise((resolve) => setTimeout(resolve, 1));
+		change();
+	};
+
+	test("are waited for, in order", async () => {
+		const order: string[] = [];
+		const { next } = create(
+			{
+				logitsProcessors: [
+					(scores) =>
+						later(() => {
+							order.push(`first ${scores[2]}`);
+							scores[2] = 7;
+						}),
+					(scores) => {
+						order.push(`second ${scores[2]}`);
+					},
+					(scores) =>
+						later(() => {
+							order.push("third");
+							scores[1] = 9;
+						}),
+				],
+			},
+			3,
+		);
+		expect(await next(Float32Array.of(3, 2, 1), [0])).toBe(1);
+		expect(order).toEqual(["first 1", "second 7", "third"]);
+	});
+
+	test("may name the tokens that are allowed", async () => {
+		const allowedTokens = async () => new Set([1, 2]);
+		const { next } = create({ allowedTokens }, 3);
+		expect(await next(Float32Array.of(3, 2, 1), [0])).toBe(1);
+	});
+
+	test("may fail", async () => {
+		const failing = { logitsProcessors: [() => Promise.reject("no")] };
+		const { next } = create(failing, 3);
+		await expect(next(Float32Array.of(3, 2, 1), [0])).rejects.toBe("no");
 	});
 });
 

@@ -1,4 +1,4 @@
-import type { LogitsProcessor } from "./options.ts";
+import type { GenerateOptions, LogitsProcessor } from "./options.ts";
 
 function forbid(scores: Float32Array, ids: readonly number[]): void {
 	for (const id of ids) scores[id] = Number.NEGATIVE_INFINITY;
@@ -22,12 +22,18 @@ export function minNewTokens(
 
 /** Only what `allowed` names may come next; its scores stay as they are. */
 export function allowedTokens(
-	allowed: (ids: readonly number[]) => Iterable<number>,
+	allowed: NonNullable<GenerateOptions["allowedTokens"]>,
 ): LogitsProcessor {
-	return (scores, ids) => {
-		const kept = Array.from(allowed(ids), (id) => [id, scores[id]!] as const);
+	const keep = (scores: Float32Array, ids: Iterable<number>) => {
+		const kept = Array.from(ids, (id) => [id, scores[id]!] as const);
 		scores.fill(Number.NEGATIVE_INFINITY);
 		for (const [id, score] of kept) scores[id] = score;
+	};
+	return (scores, ids) => {
+		const named = allowed(ids);
+		return named instanceof Promise
+			? named.then((ids) => keep(scores, ids))
+			: keep(scores, named);
 	};
 }
 

@@ -1,12 +1,12 @@
 /**
- * Changes scores in place before a token is chosen.
+ * Changes scores in place before a token is chosen. What it returns does not matter, but a promise is waited for.
  * @param scores f32[V], one per vocabulary entry; -Infinity forbids a token.
  * @param ids prompt and generated tokens so far.
  */
 export type LogitsProcessor = (
 	scores: Float32Array,
 	ids: readonly number[],
-) => void;
+) => unknown;
 
 /**
  * How to choose tokens and when to stop.
@@ -167,10 +167,12 @@ export interface GenerateOptions {
 	 */
 	forcedEosTokenId?: number | readonly number[] | undefined;
 	/**
-	 * Given prompt and text so far, the ids that may come next; returning none is an error.
+	 * Given prompt and text so far, the ids that may come next, or a promise of them; returning none is an error.
 	 * @default every id
 	 */
-	allowedTokens?: ((ids: readonly number[]) => Iterable<number>) | undefined;
+	allowedTokens?:
+		| ((ids: readonly number[]) => Iterable<number> | Promise<Iterable<number>>)
+		| undefined;
 	/**
 	 * Replaces NaN by 0 and ±Infinity by the largest float of that sign, where otherwise an EngineError is thrown.
 	 * @default false

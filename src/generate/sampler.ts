@@ -1,4 +1,5 @@
 import { EngineError } from "../errors.ts";
+import type { LogitsProcessor } from "./options.ts";
 import { createProcessors } from "./processors.ts";
 import { drawSeed, type Random, seededRandom } from "./random.ts";
 import type { ResolvedOptions } from "./resolve.ts";
@@ -10,12 +11,12 @@ export interface Sampler {
 	/** What the random numbers started from; undefined when nothing is drawn. */
 	readonly seed: number | undefined;
 	/**
-	 * The next token.
+	 * The next token; a promise of it only where a processor returned one.
 	 * @param logits f32[V] of the last position; left as they are.
 	 * @param ids prompt and generated tokens so far.
 	 * @throws EngineError for logits that are not finite (unless removeInvalidValues) and when every token is forbidden.
 	 */
-	next(logits: Float32Array, ids: readonly number[]): number;
+	next(logits: Float32Array, ids: readonly number[]): number | Promise<number>;
 }
 
 export function createSampler(options: ResolvedOptions): Sampler {
@@ -25,24 +26,41 @@ export function createSampler(options: ResolvedOptions): Sampler {
 	const processed = new Float32Array(
 		processors.length > 0 ? options.vocabularySize : 0,
 	);
+	const chosen = (scores: Float32Array, ids: readonly number[]) => {
+		const id = choose(scores);
+		if (id < 0)
+			throw new EngineError(
+				`position ${ids.length}: no token can be chosen, expected processors and bans to leave at least one with a finite score`,
+			);
+		return id;
+	};
 	return {
 		seed,
 		next(logits, ids) {
 			if (!options.removeInvalidValues) assertFinite(logits, ids.length);
-			let scores = logits;
-			if (processors.length > 0) {
-				scores = processed;
-				scores.set(logits);
-				for (const process of processors) process(scores, ids);
-			}
-			const id = choose(scores);
-			if (id < 0)
-				throw new EngineError(
-					`position ${ids.length}: no token can be chosen, expected processors and bans to leave at least one with a finite score`,
-				);
-			return id;
+			if (processors.length === 0) return chosen(logits, ids);
+			processed.set(logits);
+			const pending = processFrom(processors, 0, processed, ids);
+			return pending
+				? pending.then(() => chosen(processed, ids))
+				: chosen(processed, ids);
 		},
 	};
+}
+
+/** Applies processors from `first` on, one after the other. */
+function processFrom(
+	processors: readonly LogitsProcessor[],
+	first: number,
+	scores: Float32Array,
+	ids: readonly number[],
+): Promise<void> | undefined {
+	for (let i = first; i < processors.length; i++) {
+		const pending = processors[i]!(scores, ids);
+		if (pending instanceof Promise)
+			return pending.then(() => processFrom(processors, i + 1, scores, ids));
+	}
+	return undefined;
 }
 
 function assertFinite(logits: Float32Array, position: number): void {
