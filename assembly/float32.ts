@@ -1,5 +1,5 @@
-// Sums of products of f32 inputs and codes as f32, a scale per group of 32 columns. Within a group products are added up
-// in the order of the columns, and the group's sum times its scale is added to the result: the same for one row and many.
+// Sums of products of f32 inputs and weights as f32, in the order of the columns: the same for one row and many. Weights
+// lie in columns of 16 rows: column 0 | column 1 | …, 64 bytes each.
 
 import { madd } from "./simd";
 import { GROUP, SCALES_BYTES } from "./int8";
@@ -8,18 +8,71 @@ import { RESULT_BYTES } from "./tile";
 /** Input rows of a register tile with 2 vectors of weight rows: 12 sums leave 3 of 15 registers for operands. */
 const T = 6;
 
-/** f[t, 0 .. 16) += Σ_g scales[g, :] · Σ_c x[t, c] · codes[c, :] for `rows` rows of x, `rowBytes` apart. f has T − 1 rows to spare. */
-export function multiplyFloats(f: usize, codes: usize, scales: usize, x: usize, rowBytes: usize, rows: i32, groups: i32): void {
-  for (let t = 0; t < rows; t += T) tile(f + <usize>t * RESULT_BYTES, codes, scales, x + <usize>t * rowBytes, rowBytes, rows - t, groups);
+/** f[t, 0 .. 16) += Σ_c x[t, c] · weights[c, :] for `rows` rows of x, `rowBytes` apart. f has T − 1 rows to spare. */
+export function multiplyColumns(f: usize, weights: usize, x: usize, rowBytes: usize, rows: i32, columns: i32): void {
+  for (let t = 0; t < rows; t += T) columnsTile(f + <usize>t * RESULT_BYTES, weights, x + <usize>t * rowBytes, rowBytes, rows - t, columns);
 }
 
 // @ts-ignore: decorator
-@inline function tile(f: usize, codes: usize, scales: usize, x: usize, rowBytes: usize, rows: i32, groups: i32): void {
+@inline function columnsTile(f: usize, weights: usize, x: usize, rowBytes: usize, rows: i32, columns: i32): void {
+  for (let h: usize = 0; h < 2; h++) {
+    let w = weights + (h << 5);
+    const to = f + (h << 5);
+    for (let $t = 0; $t < T; $t++) {
+      let x$t = x + <usize>min($t, rows - 1) * rowBytes;
+      let a0_$t = v128.load(to, 64 * $t);
+      let a1_$t = v128.load(to, 64 * $t + 16);
+    }
+    let b: v128;
+    let w0: v128;
+    let w1: v128;
+    let c = columns;
+    for (; c >= 4; c -= 4) {
+      for (let $i = 0; $i < 4; $i++) {
+        w0 = v128.load(w, 64 * $i);
+        w1 = v128.load(w, 64 * $i + 16);
+        for (let $t = 0; $t < T; $t++) {
+          b = v128.load32_splat(x$t, 4 * $i);
+          a0_$t = madd(b, w0, a0_$t);
+          a1_$t = madd(b, w1, a1_$t);
+        }
+      }
+      w += 256;
+      for (let $t = 0; $t < T; $t++) x$t += 16;
+    }
+    for (; c > 0; c--) {
+      w0 = v128.load(w);
+      w1 = v128.load(w, 16);
+      for (let $t = 0; $t < T; $t++) {
+        b = v128.load32_splat(x$t);
+        a0_$t = madd(b, w0, a0_$t);
+        a1_$t = madd(b, w1, a1_$t);
+        x$t += 4;
+      }
+      w += 64;
+    }
+    for (let $t = 0; $t < T; $t++) {
+      v128.store(to, a0_$t, 64 * $t);
+      v128.store(to, a1_$t, 64 * $t + 16);
+    }
+  }
+}
+
+/** f[t, 0 .. 16) += Σ_g scales[g, :] · Σ_c x[t, c] · codes[c, :] for `rows` rows of x, `rowBytes` apart. f has T − 1 rows to spare. */
+export function multiplyFloats(f: usize, codes: usize, scales: usize, x: usize, rowBytes: usize, rows: i32, groups: i32): void {
+  for (let t = 0; t < rows; t += T) groupsTile(f + <usize>t * RESULT_BYTES, codes, scales, x + <usize>t * rowBytes, rowBytes, rows - t, groups);
+}
+
+// @ts-ignore: decorator
+@inline function groupsTile(f: usize, codes: usize, scales: usize, x: usize, rowBytes: usize, rows: i32, groups: i32): void {
   for (let h: usize = 0; h < 2; h++) {
     let w = codes + (h << 5);
     let s = scales + (h << 5);
     const to = f + (h << 5);
     for (let $t = 0; $t < T; $t++) let x$t = x + <usize>min($t, rows - 1) * rowBytes;
+    let b: v128;
+    let w0: v128;
+    let w1: v128;
     for (let g = 0; g < groups; g++) {
       for (let $t = 0; $t < T; $t++) {
         let a0_$t = f32x4.splat(0);
@@ -27,10 +80,10 @@ export function multiplyFloats(f: usize, codes: usize, scales: usize, x: usize, 
       }
       for (let c = 0; c < GROUP; c += 4) {
         for (let $i = 0; $i < 4; $i++) {
-          const w0 = v128.load(w, 64 * $i);
-          const w1 = v128.load(w, 64 * $i + 16);
+          w0 = v128.load(w, 64 * $i);
+          w1 = v128.load(w, 64 * $i + 16);
           for (let $t = 0; $t < T; $t++) {
-            const b = v128.load32_splat(x$t, 4 * $i);
+            b = v128.load32_splat(x$t, 4 * $i);
             a0_$t = madd(b, w0, a0_$t);
             a1_$t = madd(b, w1, a1_$t);
           }

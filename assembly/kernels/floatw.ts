@@ -8,8 +8,10 @@
 //   32, 16 or 16 bits per weight
 
 import { Bytes, BF16W, F16W, F32, F32Or0, F32W, I32, Scratch } from "../types";
+import { multiplyColumns } from "../float32";
+import { SPARE_ROWS } from "../int8";
 import { madd } from "../simd";
-import { finish, half, halfAt, lower, RESULT_BYTES, ROWS, storeTransposed, upper } from "../tile";
+import { brainBits, finish, half, halfAt, halfBits, lower, lowerBits, lowerHalf, RESULT_BYTES, ROWS, storeTransposed, upper, upperBits } from "../tile";
 
 // Element types as type parameters: f32, u16 for f16, i16 for bf16.
 
@@ -76,88 +78,117 @@ export function pack_bf16w_bf16(dst: BF16W, src: Bytes, n: i32, k: i32, lo: i32,
   packHalves(dst, src, k, lo, hi);
 }
 
-/** Input rows in a register tile: 2 vectors of weight rows × 6 = 12 sums, which leaves 3 of 15 registers for operands. */
-const T = 6;
+/** Input rows that go over a stretch of a tile. */
+const MAX_ROWS: i32 = 256;
+/** Columns of 16-bit weights that are unpacked at a time: 16 KiB as f32. */
+const MAX_COLUMNS: i32 = 256;
+const WEIGHTS: usize = <usize>(MAX_ROWS + SPARE_ROWS) * RESULT_BYTES;
 
 // @ts-ignore: decorator
 @inline function gemm<W>(y: usize, x: usize, w: usize, bias: usize, residual: usize, rows: i32, n: i32, k: i32, scratch: usize, lo: i32, hi: i32): void {
+  const rowBytes = <usize>k << 2;
   const tileBytes = <usize>k * columnBytes<W>();
-  for (let j = lo; j < hi; j += ROWS) {
-    const tile = w + <usize>(j / ROWS) * tileBytes;
-    if (rows == 1) {
-      dot16<W>(scratch, tile, x, k);
+  if (rows == 1) {
+    for (let j = lo; j < hi; j += 2 * ROWS) {
+      const tile = w + <usize>(j / ROWS) * tileBytes;
+      const next = j + ROWS < hi;
+      multiplyTwo<W>(scratch, tile, next ? tile + tileBytes : tile, x, k);
+      if (isF16<W>()) scaleUp(scratch, 2);
       finish(y, scratch, bias, residual, 0, j, n);
-      continue;
+      if (next) finish(y, scratch + RESULT_BYTES, bias, residual, 0, j + ROWS, n);
     }
-    for (let t = 0; t < rows; t += T) {
-      const count = min(T, rows - t);
-      dot16xT<W>(scratch, tile, x + (<usize>t * <usize>k << 2), k, count);
+    return;
+  }
+  for (let t = 0; t < rows; t += MAX_ROWS) {
+    const count = min(MAX_ROWS, rows - t);
+    const from = x + <usize>t * rowBytes;
+    for (let j = lo; j < hi; j += ROWS) {
+      const tile = w + <usize>(j / ROWS) * tileBytes;
+      memory.fill(scratch, 0, <usize>count * RESULT_BYTES);
+      if (isFloat<W>()) multiplyColumns(scratch, tile, from, rowBytes, count, k);
+      else multiplyHalves<W>(scratch, tile, from, rowBytes, count, k);
+      if (isF16<W>()) scaleUp(scratch, count);
       for (let i = 0; i < count; i++) finish(y, scratch + <usize>i * RESULT_BYTES, bias, residual, t + i, j, n);
     }
   }
 }
 
-/** f[0 .. 16) = Σ_c x[c] · w[:, c] */
-function dot16<W>(f: usize, w: usize, x: usize, k: i32): void {
-  for (let $v = 0; $v < 4; $v++) let f$v = f32x4.splat(0);
-  const end = x + (<usize>k << 2);
-  for (; x < end; x += 4) {
-    const b = v128.load32_splat(x);
-    f0 = madd(b, rows0to3<W>(w, 0), f0);
-    f1 = madd(b, rows4to7<W>(w, 0), f1);
-    f2 = madd(b, rows0to3<W>(w, 1), f2);
-    f3 = madd(b, rows4to7<W>(w, 1), f3);
-    w += columnBytes<W>();
+// Sums over f16 weights are kept as f · 2^-56. A single row's f16 are left as decoded, w · 2^-112, and meet x · 2^56, which
+// is one product per column instead of one per four weights; where weights are unpacked for many rows, they become
+// w · 2^-56. Powers of two change no rounding, so both give the same bits.
+
+/** f[0 .. 16) and f[16 .. 32) = Σ_c x[c] · w[:, c] of two tiles: 8 sums at a time, since a sum has to wait for its last product. */
+function multiplyTwo<W>(f: usize, w: usize, next: usize, x: usize, k: i32): void {
+  for (let $h = 0; $h < 4; $h++) {
+    let a$h = f32x4.splat(0);
+    let b$h = a$h;
   }
-  for (let $v = 0; $v < 4; $v++) v128.store(f, f$v, 16 * $v);
+  const up = powerOf2(56);
+  const low = lowerHalf();
+  const bits = isF16<W>() ? halfBits() : brainBits();
+  let xs: v128;
+  let pairs: v128;
+  for (const end = x + (<usize>k << 2); x < end; x += 4) {
+    xs = v128.load32_splat(x);
+    if (isF16<W>()) xs = f32x4.mul(xs, up);
+    for (let $h = 0; $h < 4; $h++) {
+      if (isFloat<W>()) {
+        a$h = madd(xs, v128.load($h < 2 ? w : next, 32 * ($h % 2)), a$h);
+        b$h = madd(xs, v128.load($h < 2 ? w : next, 32 * ($h % 2) + 16), b$h);
+      } else {
+        pairs = v128.load($h < 2 ? w : next, 16 * ($h % 2));
+        a$h = madd(xs, isF16<W>() ? lowerBits(pairs, low, bits) : lower<W>(pairs), a$h);
+        b$h = madd(xs, isF16<W>() ? upperBits(pairs, bits) : v128.and(pairs, bits), b$h);
+      }
+    }
+    w += columnBytes<W>();
+    next += columnBytes<W>();
+  }
+  for (let $h = 0; $h < 4; $h++) {
+    v128.store(f, a$h, 32 * $h);
+    v128.store(f, b$h, 32 * $h + 16);
+  }
 }
 
-/** f[t, 0 .. 16) = Σ_c x[t, c] · w[:, c] for `count` ≤ T rows t of x; the rows of f behind them hold copies of the last. */
-function dot16xT<W>(f: usize, w: usize, x: usize, k: i32, count: i32): void {
-  const rowBytes = <usize>k << 2;
-  for (let h: usize = 0; h < 2; h++) {
-    let p = w + h * (columnBytes<W>() >> 1);
-    for (let $t = 0; $t < T; $t++) {
-      let x$t = x + <usize>min($t, count - 1) * rowBytes;
-      let a$t = f32x4.splat(0);
-      let b$t = a$t;
-    }
-    const end = x0 + rowBytes;
-    while (x0 < end) {
-      const w0 = rows0to3<W>(p, 0);
-      const w1 = rows4to7<W>(p, 0);
-      for (let $t = 0; $t < T; $t++) {
-        const s = v128.load32_splat(x$t);
-        a$t = madd(s, w0, a$t);
-        b$t = madd(s, w1, b$t);
-        x$t += 4;
+function multiplyHalves<W>(f: usize, w: usize, x: usize, rowBytes: usize, rows: i32, k: i32): void {
+  const to = f + WEIGHTS;
+  const up = powerOf2(56);
+  const low = lowerHalf();
+  const bits = halfBits();
+  for (let c = 0; c < k; c += MAX_COLUMNS) {
+    const columns = min(MAX_COLUMNS, k - c);
+    for (let i = 0; i < columns; i++) {
+      const column = to + (<usize>i << 6);
+      for (let $h = 0; $h < 2; $h++) {
+        const pairs = v128.load(w, 16 * $h);
+        v128.store(column, isF16<W>() ? f32x4.mul(lowerBits(pairs, low, bits), up) : lower<W>(pairs), 32 * $h);
+        v128.store(column, isF16<W>() ? f32x4.mul(upperBits(pairs, bits), up) : upper<W>(pairs), 32 * $h + 16);
       }
-      p += columnBytes<W>();
+      w += columnBytes<W>();
     }
-    for (let $t = 0; $t < T; $t++) {
-      v128.store(f + (h << 5), a$t, 64 * $t);
-      v128.store(f + (h << 5), b$t, 64 * $t + 16);
-    }
+    multiplyColumns(f, to, x + (<usize>c << 2), rowBytes, rows, columns);
   }
+}
+
+/** f · 2^56, in `rows` rows. */
+function scaleUp(f: usize, rows: i32): void {
+  const up = powerOf2(56);
+  for (let v: usize = 0; v < <usize>rows * RESULT_BYTES; v += 16) v128.store(f + v, f32x4.mul(v128.load(f + v), up));
+}
+
+// @ts-ignore: decorator
+@inline function powerOf2(exponent: i32): v128 {
+  return i32x4.splat((exponent + 127) << 23);
+}
+
+// @ts-ignore: decorator
+@inline function isF16<W>(): bool {
+  return !isFloat<W>() && !isSigned<W>();
 }
 
 // @ts-ignore: decorator
 @inline function columnBytes<W>(): usize {
   return sizeof<W>() << 4;
-}
-
-/** Rows 8h to 8h + 3 of a column. */
-// @ts-ignore: decorator
-@inline function rows0to3<W>(w: usize, h: usize): v128 {
-  if (isFloat<W>()) return v128.load(w + 32 * h);
-  return lower<W>(v128.load(w + 16 * h));
-}
-
-/** Rows 8h + 4 to 8h + 7 of a column. */
-// @ts-ignore: decorator
-@inline function rows4to7<W>(w: usize, h: usize): v128 {
-  if (isFloat<W>()) return v128.load(w + 32 * h + 16);
-  return upper<W>(v128.load(w + 16 * h));
 }
 
 // @ts-ignore: decorator
