@@ -79,7 +79,9 @@ export async function serveHub(repo = "nano/smol"): Promise<HubServer> {
 	const hub = createServer((request, response) => {
 		served.log.push(`hub ${described(request)}`);
 		if (served.answer(request, response)) return;
-		answerHub(served, `${addressOf(cdn)}/`, request, response);
+		// Another host too, not only another port: by that Python tells who may see what.
+		const cdnUrl = addressOf(cdn).replace("127.0.0.1", "localhost");
+		answerHub(served, `${cdnUrl}/`, request, response);
 	});
 	for (const server of [hub, cdn])
 		await new Promise<void>((resolve) =>

@@ -16,6 +16,7 @@ const STALE_MILLISECONDS = 20_000;
 export async function lockFile(
 	path: string,
 	signal?: AbortSignal,
+	staleMilliseconds = STALE_MILLISECONDS,
 ): Promise<() => Promise<void>> {
 	const mine = JSON.stringify({
 		host: hostname(),
@@ -28,7 +29,7 @@ export async function lockFile(
 		const found = await stat(path).catch(() => undefined);
 		if (found && seen?.mtimeMs !== found.mtimeMs)
 			seen = { mtimeMs: found.mtimeMs, since: performance.now() };
-		const stale = seen && performance.now() - seen.since > STALE_MILLISECONDS;
+		const stale = seen && performance.now() - seen.since > staleMilliseconds;
 		if (found && (stale || (await holderIsDead(path)))) {
 			await rm(path, { force: true });
 			seen = undefined;
