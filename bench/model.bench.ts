@@ -1,6 +1,7 @@
 /** Tokens per second of whole models with random weights at true shapes. */
 
 import { parseArgs } from "node:util";
+import type { LoadOptions } from "../src/runtime/server.ts";
 import {
 	type Contender,
 	type Rounds,
@@ -19,12 +20,12 @@ export interface Configuration {
 	readonly shape: ShapeName;
 	readonly mix: MixName;
 	readonly threads: number;
-	/** Build of the kernels; the library's own choice where it is undefined. */
-	readonly kernels: "simd" | "relaxed" | undefined;
+	readonly options: Pick<LoadOptions, "kernels" | "cache" | "chunkTokens">;
 }
 
 export interface ModelResult extends Configuration {
-	readonly about: string;
+	/** Build of the kernels that ran. */
+	readonly kernels: string;
 	readonly prefill: Speed;
 	readonly decode: Speed;
 	/** Bytes of weights that decoding read per second in its best round, and what part of what can be read that is. */
@@ -84,7 +85,7 @@ export async function benchModels({
 			const decodeBytesPerSecond = decode.best * loaded.weightBytes;
 			return {
 				...configuration,
-				about: loaded.about,
+				kernels: /(\w+) kernels/.exec(loaded.about)?.[1] ?? "",
 				prefill: speedOf(rounds.map((r) => r.prefill)),
 				decode,
 				decodeBytesPerSecond,
@@ -97,8 +98,8 @@ export async function benchModels({
 	};
 }
 
-export async function startNibble(
-	{ shape, mix, threads, kernels }: Configuration,
+async function startNibble(
+	{ shape, mix, threads, options }: Configuration,
 	node: string | undefined,
 ): Promise<Contender> {
 	return startContender(
@@ -107,7 +108,7 @@ export async function startNibble(
 			"bench/nibble.contender.ts",
 			await modelFile(shape, mix),
 			String(threads),
-			...(kernels ? [kernels] : []),
+			JSON.stringify(options),
 		],
 		node === undefined ? {} : { node },
 	);
@@ -128,7 +129,7 @@ export function printModels(bench: ModelBench): string {
 			[
 				"model",
 				"weights",
-				"kernels",
+				"options",
 				"threads",
 				"prefill",
 				"(median)",
@@ -144,7 +145,7 @@ export function printModels(bench: ModelBench): string {
 			...bench.results.map((r) => [
 				r.shape,
 				r.mix,
-				/(\w+) kernels/.exec(r.about)?.[1] ?? "",
+				Object.values({ ...r.options, kernels: r.kernels }).join(" "),
 				String(r.threads),
 				...[r.prefill, r.decode].flatMap((speed) => [
 					digits(speed.best),
@@ -160,7 +161,10 @@ export function printModels(bench: ModelBench): string {
 	].join("\n");
 }
 
-/** `--shapes A,B --mixes A,B --threads 1,2 --kernels simd,relaxed`: every combination. */
+/**
+ * `--shapes A,B --mixes A,B --threads 1,2`: every combination, and of each one variant per `--options JSON`, which may be
+ * given several times: what to load the model with.
+ */
 export function readOptions(args: readonly string[]): ModelBenchOptions {
 	const { values } = parseArgs({
 		args: [...args],
@@ -168,29 +172,27 @@ export function readOptions(args: readonly string[]): ModelBenchOptions {
 			shapes: { type: "string", default: "SmolLM2-135M" },
 			mixes: { type: "string", default: "Q4_0,Q8_0" },
 			threads: { type: "string", default: "1,2" },
-			kernels: { type: "string", default: "" },
+			options: { type: "string", multiple: true, default: ["{}"] },
 			"prompt-tokens": { type: "string", default: "512" },
 			"new-tokens": { type: "string", default: "64" },
 			rounds: { type: "string", default: "5" },
 			node: { type: "string" },
 			json: { type: "boolean" },
 		},
-		strict: true,
 	});
-	const list = (text: string) => text.split(",");
+	const configurations: Configuration[] = [];
+	for (const shape of values.shapes.split(",") as ShapeName[])
+		for (const mix of values.mixes.split(",") as MixName[])
+			for (const threads of values.threads.split(",").map(Number))
+				for (const text of values.options)
+					configurations.push({
+						shape,
+						mix,
+						threads,
+						options: JSON.parse(text) as Configuration["options"],
+					});
 	return {
-		configurations: list(values.shapes).flatMap((shape) =>
-			list(values.mixes).flatMap((mix) =>
-				list(values.kernels).flatMap((kernels) =>
-					list(values.threads).map((threads) => ({
-						shape: shape as ShapeName,
-						mix: mix as MixName,
-						threads: Number(threads),
-						kernels: (kernels || undefined) as Configuration["kernels"],
-					})),
-				),
-			),
-		),
+		configurations,
 		promptTokens: Number(values["prompt-tokens"]),
 		newTokens: Number(values["new-tokens"]),
 		rounds: Number(values.rounds),

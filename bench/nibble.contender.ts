@@ -1,13 +1,13 @@
-/** This library as a contender: node scripts/run.mjs bench/nibble.contender.ts MODEL THREADS [simd|relaxed] */
-import { Model, version } from "../src/runtime/server.ts";
+/** This library as a contender: node scripts/run.mjs bench/nibble.contender.ts MODEL THREADS [OPTIONS-OF-LOAD-AS-JSON] */
+import { type LoadOptions, Model, version } from "../src/runtime/server.ts";
 import { serveRounds } from "./contender.ts";
 
-const [path, threads, kernels] = process.argv.slice(2);
+const [path, threads, options = "{}"] = process.argv.slice(2);
 const greedy = { ignoreEos: true, doSample: false };
 
 const model = await Model.load(path, {
+	...(JSON.parse(options) as LoadOptions),
 	threads: Number(threads),
-	...(kernels ? { kernels: kernels as "simd" | "relaxed" } : {}),
 });
 const { info } = model;
 

@@ -10,6 +10,8 @@ export interface ProfileSummary {
 	/** One step for the host, and the program in it. */
 	readonly stepMs: number;
 	readonly programMs: number;
+	/** From the end of the step before: choosing a token, and whatever else happens between steps of this kind. */
+	readonly betweenMs: number;
 	/** Calls of kernels, and waits for other parts, in one step. */
 	readonly calls: number;
 	readonly barriers: number;
@@ -32,12 +34,33 @@ const FASTEST = 1 / 4;
 export function summarize(profiles: readonly StepProfile[]): ProfileSummary[] {
 	return [...new Set(profiles.map((p) => p.rows))]
 		.sort((a, b) => a - b)
-		.map((rows) => mean(profiles.filter((p) => p.rows === rows)));
+		.map((rows) => ({
+			...mean(profiles.filter((p) => p.rows === rows)),
+			betweenMs: meanGap(profiles, rows),
+		}));
 }
 
-function mean(all: readonly StepProfile[]): ProfileSummary {
-	const steps = Math.ceil(all.length * FASTEST);
-	const profiles = [...all].sort((a, b) => a.stepMs - b.stepMs).slice(0, steps);
+function fastest<T>(all: readonly T[], ms: (each: T) => number): T[] {
+	return [...all]
+		.sort((a, b) => ms(a) - ms(b))
+		.slice(0, Math.ceil(all.length * FASTEST));
+}
+
+/** From one step of `rows` rows to the next one, where no other step lies between. */
+function meanGap(profiles: readonly StepProfile[], rows: number): number {
+	const gaps: number[] = [];
+	for (const [i, step] of profiles.entries()) {
+		const before = profiles[i - 1];
+		if (step.rows === rows && before?.rows === rows)
+			gaps.push(step.startMs - before.startMs - before.stepMs);
+	}
+	const kept = fastest(gaps, (gap) => gap);
+	return kept.reduce((sum, gap) => sum + gap, 0) / Math.max(1, kept.length);
+}
+
+function mean(all: readonly StepProfile[]): Omit<ProfileSummary, "betweenMs"> {
+	const profiles = fastest(all, (p) => p.stepMs);
+	const steps = profiles.length;
 	const [{ rows, parts, instructions }] = profiles as [StepProfile];
 	const over = (value: (profile: StepProfile) => number) =>
 		profiles.reduce((sum, profile) => sum + value(profile), 0) / steps;
@@ -95,5 +118,6 @@ export function printProfile(summary: ProfileSummary): string {
 			programMs - inKernels - summary.waitMs,
 		),
 		line("around the program", "", "", stepMs - programMs),
+		line("between steps", "", "", summary.betweenMs),
 	].join("\n");
 }

@@ -6,6 +6,8 @@ import { type BoundProgram, callCount, run, type Sharing } from "./runner.ts";
 export interface StepProfile extends Step {
 	/** Parts that shared the step. */
 	readonly parts: number;
+	/** When the host began, on the clock of performance.now(). */
+	readonly startMs: number;
 	/** The whole step as the host sees it: tables, waking the parts, the program, copying logits. */
 	readonly stepMs: number;
 	/** The program on part 0. What instructions do not account for is dispatch. */
@@ -88,7 +90,7 @@ function timeWaits(
 	};
 }
 
-/** Reads the timings of a step of `program`. */
+/** Reads the timings of a step of `program` that has just ended. */
 export function readProfile(
 	program: Program,
 	timings: Timings,
@@ -98,6 +100,7 @@ export function readProfile(
 	let index = 1;
 	return {
 		...step,
+		startMs: performance.now() - step.stepMs,
 		programMs: timings[0]!,
 		instructions: program.instructions.map(({ calls }, i) => ({
 			calls: calls.map((call) => ({
