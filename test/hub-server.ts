@@ -64,6 +64,7 @@ export const etagOf = ({ bytes, lfs }: ServedFile): string =>
 /** Honest unless told otherwise. */
 export async function serveHub(repo = "nano/smol"): Promise<HubServer> {
 	const cdn = createServer((request, response) => {
+		if (allowPages(request, response)) return;
 		served.log.push(`cdn ${described(request)}`);
 		served.cdnHeaders.push(request.headers);
 		if (served.cdnAnswer(request, response)) return;
@@ -77,6 +78,7 @@ export async function serveHub(repo = "nano/smol"): Promise<HubServer> {
 		send(request, response, file, served.drops.shift());
 	});
 	const hub = createServer((request, response) => {
+		if (allowPages(request, response)) return;
 		served.log.push(`hub ${described(request)}`);
 		if (served.answer(request, response)) return;
 		// Another host too, not only another port: by that Python tells who may see what.
@@ -160,6 +162,21 @@ function answerHub(
 			"x-linked-size": file.bytes.length,
 		})
 		.end();
+}
+
+/** Lets pages of other servers read, as the Hub does; answers when a browser asks for permission first. */
+function allowPages(
+	request: IncomingMessage,
+	response: ServerResponse,
+): boolean {
+	response.setHeader("access-control-allow-origin", "*");
+	response.setHeader("access-control-allow-headers", "authorization, range");
+	response.setHeader(
+		"access-control-expose-headers",
+		"content-range, etag, link, x-error-code, x-error-message",
+	);
+	if (request.method === "OPTIONS") response.writeHead(204).end();
+	return request.method === "OPTIONS";
 }
 
 const commitOf = ({ refs }: HubServer, revision: string) =>

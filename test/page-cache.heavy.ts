@@ -1,0 +1,140 @@
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import type { ServerResponse } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { buildSync } from "esbuild";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { sha256Of } from "./hub-server.ts";
+import { nanoFiles, serveNano } from "./nano-hub.ts";
+import type { PageReport } from "./page-cache.ts";
+import { openSite } from "./runtimes/site.ts";
+
+const WEIGHTS = "model.safetensors";
+const SHARED = "tokenizer.json";
+const weights = nanoFiles.get(WEIGHTS)!;
+const TOKEN = "hf_sesame";
+
+const browsers = [
+	{
+		name: "chromium",
+		path: "/usr/bin/chromium",
+		args: (profile: string, url: string) => [
+			"--headless=new",
+			"--no-sandbox",
+			"--disable-gpu",
+			"--no-first-run",
+			`--user-data-dir=${profile}`,
+			url,
+		],
+	},
+	{
+		name: "firefox",
+		path: "/usr/bin/firefox-esr",
+		args: (profile: string, url: string) => [
+			"--headless",
+			"--no-remote",
+			"--profile",
+			profile,
+			url,
+		],
+	},
+];
+
+let stage: string;
+beforeAll(() => {
+	stage = mkdtempSync(join(tmpdir(), "nibble-pages-"));
+	buildSync({
+		entryPoints: ["test/page-cache.ts"],
+		bundle: true,
+		format: "esm",
+		outfile: join(stage, "page.js"),
+		logLevel: "error",
+	});
+});
+afterAll(() => rmSync(stage, { recursive: true }));
+
+/** Sends the weights in pieces, so that there is a middle to stop in. */
+function sendSlowly(start: number, response: ServerResponse) {
+	response.writeHead(206, {
+		"content-range": `bytes ${start}-${weights.length - 1}/${weights.length}`,
+		"content-length": weights.length - start,
+	});
+	let at = start;
+	const timer = setInterval(() => {
+		response.write(weights.subarray(at, at + 400_000));
+		at += 400_000;
+		if (at < weights.length) return;
+		clearInterval(timer);
+		response.end();
+	}, 40);
+	response.on("close", () => clearInterval(timer));
+}
+
+describe.each(browsers)("the storages of a page in $name", (browser) => {
+	const missing = existsSync(browser.path) ? "" : ` (no ${browser.path})`;
+
+	test.skipIf(missing)(
+		`keep what the Hub has, take up what was interrupted, and lock${missing}`,
+		async () => {
+			const hub = await serveNano();
+			hub.token = TOKEN;
+			hub.cdnAnswer = (request, response) => {
+				const { range = "" } = request.headers;
+				sendSlowly(Number(/bytes=(\d+)/.exec(range)?.[1]), response);
+				return true;
+			};
+			const args = [hub.url, hub.repo, WEIGHTS, SHARED, TOKEN];
+			writeFileSync(
+				join(stage, "page.html"),
+				`<!doctype html><script type="module">
+import { main } from "./page.js";
+const report = await main(...${JSON.stringify(args)}).catch((error) => \`\${error}\`);
+await fetch("/report", { method: "POST", body: JSON.stringify(report) });
+</script>`,
+			);
+			const site = await openSite(stage);
+			const profile = mkdtempSync(join(tmpdir(), "nibble-browser-"));
+			const child = spawn(
+				browser.path,
+				browser.args(profile, `${site.url}page.html`),
+				{
+					detached: true,
+					stdio: "ignore",
+					env: { ...process.env, HOME: profile },
+				},
+			);
+			try {
+				const reports: PageReport[] | string = JSON.parse(
+					await site.nextReport(),
+				);
+				const sha256 = sha256Of(weights);
+				const expected = {
+					sha256: [sha256, sha256],
+					statuses: [
+						["initiate", "download", "progress", "done"],
+						["initiate", "done"],
+					],
+					sharedBytes: nanoFiles.get(SHARED)!.length,
+				};
+				expect(reports).toMatchObject([
+					{ storage: "the page's files", ...expected },
+					{ storage: "the page's cache", ...expected },
+				]);
+				for (const { resumedBytes } of reports as PageReport[])
+					expect(resumedBytes).toBeGreaterThanOrEqual(2 * 2 ** 20);
+				for (const { authorization } of hub.cdnHeaders)
+					expect(authorization).toBeUndefined();
+				const shared = hub.log.filter((line) => line.includes(SHARED));
+				expect(shared).toHaveLength(2);
+			} finally {
+				// The whole process group: browsers are many processes.
+				if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
+				site.close();
+				await hub.close();
+				rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+			}
+		},
+	);
+});
