@@ -60,7 +60,7 @@ export {
 export { quantize_f32_qb8, quantize_f32_qd8, quantize_f32_qs8 } from "./kernels/quantize";
 export { argmax_f32, logsoftmax_at_f32, softmax_f32 } from "./kernels/reduce";
 export { rope_f32, rope_table_f32 } from "./kernels/rope";
-export { gather_f32 } from "./kernels/rows";
+export { gather_f32, pool_f32 } from "./kernels/rows";
 export {
   geglu_f32_qb8,
   geglu_f32_qd8,

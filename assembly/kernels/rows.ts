@@ -8,3 +8,27 @@ export function gather_f32(y: F32, x: F32, index: I32, d: i32, lo: i32, hi: i32)
     if (from >= 0) memory.copy(y + <usize>t * bytes, x + <usize>from * bytes, bytes);
   }
 }
+
+/**
+ * y[r, :] = the mean of the by · by rows of x that are square r of a grid, row after row: x[grid, grid, d] →
+ * y[grid / by, grid / by, d]. Units are rows of y.
+ */
+export function pool_f32(y: F32, x: F32, grid: i32, by: i32, d: i32, lo: i32, hi: i32): void {
+  const squares = grid / by;
+  const bytes = <usize>d << 2;
+  const share = <f32>1 / <f32>(by * by);
+  for (let r = lo; r < hi; r++) {
+    const corner = x + <usize>(r / squares * by * grid + r % squares * by) * bytes;
+    for (let i: usize = 0; i < bytes; i += i + 16 <= bytes ? 16 : 4) {
+      let sum = f32x4.splat(0);
+      for (let a = 0; a < by; a++) {
+        let at = corner + <usize>(a * grid) * bytes + i;
+        for (let b = 0; b < by; b++, at += bytes) sum = f32x4.add(sum, i + 16 <= bytes ? v128.load(at) : v128.load32_zero(at));
+      }
+      sum = f32x4.mul(sum, f32x4.splat(share));
+      const to = y + <usize>r * bytes + i;
+      if (i + 16 <= bytes) v128.store(to, sum);
+      else v128.store_lane<f32>(to, sum, 0);
+    }
+  }
+}

@@ -108,6 +108,8 @@ export const signatures = {
 	pack_qc8w_i8_f16: [["dst", "QC8W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** dst = the tiles of rows [lo, hi) of a matrix [n, k] of int8 codes with f32 scales [n]; codes and scales hold those rows. Units are rows, in multiples of 16. */
 	pack_qc8w_i8_f32: [["dst", "QC8W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[r, :] = the mean of the by · by rows of x that are square r of a grid, row after row: x[grid, grid, d] → y[grid / by, grid / by, d]. Units are rows of y. */
+	pool_f32: [["y", "F32"], ["x", "F32"], ["grid", "i32"], ["by", "i32"], ["d", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** Rows of x[rows, k] as qb8, k a multiple of 32: d = max |x| / 127 of the group, q = x / d rounded half away from zero; d is rounded to f16 after that, as llama.cpp's Q8_0 does. Units are rows. */
 	quantize_f32_qb8: [["y", "QD8"], ["x", "F32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** Rows of x[rows, k] as qd8 with a zero point: s = (max − min) / 255 where max ≥ 0 ≥ min, at least 2^-23, z = −128 − min / s and q = x / s + z, both rounded half to even and cut to −128 … 127. Units are rows. */

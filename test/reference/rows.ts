@@ -1,4 +1,7 @@
-import { type Entry, exact } from "./entry.ts";
+import { type Entry, exact, type Tolerance } from "./entry.ts";
+
+/** A sum of a few f32. */
+const summed: Tolerance = { absolute: 1e-6, relative: 1e-6 };
 
 export const gather_f32: Entry<"gather_f32"> = {
 	run({ y, x, index, d }, lo, hi, memory) {
@@ -23,6 +26,49 @@ export const gather_f32: Entry<"gather_f32"> = {
 			x: o.normal(3 * 64),
 			index: o.i32([2]),
 			d: 64,
+		}),
+	},
+};
+
+export const pool_f32: Entry<"pool_f32"> = {
+	run({ y, x, grid, by, d }, lo, hi, memory) {
+		const [Y, X] = [memory.f32(y), memory.f32(x)];
+		const squares = grid / by;
+		for (let r = lo; r < hi; r++) {
+			const [top, left] = [Math.floor(r / squares) * by, (r % squares) * by];
+			for (let i = 0; i < d; i++) {
+				let sum = 0;
+				for (let a = top; a < top + by; a++)
+					for (let b = left; b < left + by; b++)
+						sum += X[(a * grid + b) * d + i]!;
+				Y[r * d + i] = sum / (by * by);
+			}
+		}
+	},
+	units: ({ d }, elements) => elements / d,
+	grain: 1,
+	tolerance: summed,
+	cases: {
+		"squares of 4 in a grid of 8, odd rows": (o) => ({
+			y: o.output("f32", 4 * 21),
+			x: o.normal(64 * 21),
+			grid: 8,
+			by: 4,
+			d: 21,
+		}),
+		"squares of 1": (o) => ({
+			y: o.output("f32", 9 * 16),
+			x: o.normal(9 * 16),
+			grid: 3,
+			by: 1,
+			d: 16,
+		}),
+		"one square": (o) => ({
+			y: o.output("f32", 72),
+			x: o.normal(9 * 72),
+			grid: 3,
+			by: 3,
+			d: 72,
 		}),
 	},
 };
