@@ -41,6 +41,11 @@ export class SourceError extends NibbleError {
 	}
 }
 
+/** An image that is damaged, of an unknown format, or too large. */
+export class ImageError extends NibbleError {
+	override name = "ImageError";
+}
+
 /** A running model that failed: a worker that threw or died, memory that could not be had, numbers that are not finite. */
 export class EngineError extends NibbleError {
 	override name = "EngineError";
