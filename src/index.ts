@@ -3,6 +3,7 @@ export {
 	CheckpointError,
 	ContextError,
 	EngineError,
+	ImageError,
 	NibbleError,
 	OptionError,
 	SourceError,
@@ -11,6 +12,7 @@ export {
 export type { Generation } from "./generate/generation.ts";
 export type { GenerateOptions, LogitsProcessor } from "./generate/options.ts";
 export type { FinishReason } from "./generate/stopping.ts";
+export type { ImageInput } from "./images.ts";
 export type { InspectedTensor, Inspection } from "./inspect.ts";
 export type {
 	InstructionProfile,
@@ -21,6 +23,7 @@ export type {
 export type {
 	GenerateCallOptions,
 	GenerateResult,
+	ImageOptions,
 	ModelInfo,
 	Prompt,
 } from "./model.ts";
@@ -41,3 +44,5 @@ export type {
 	Tokenizer,
 } from "./text/tokenizer.ts";
 export { version } from "./version.ts";
+export type { PanAndScan } from "./vision/crops.ts";
+export type { RawImage } from "./vision/image.ts";

@@ -9,6 +9,7 @@ import { fillWeights } from "./fill.ts";
 import { checkFits } from "./fits.ts";
 import type { Checkpoint } from "./formats/checkpoint.ts";
 import { openCheckpoint } from "./formats/open.ts";
+import { createImages } from "./images.ts";
 import type { LoadedModel } from "./model.ts";
 import { findArchitecture } from "./models/architectures.ts";
 import { readConfig } from "./models/config.ts";
@@ -130,6 +131,10 @@ async function loadCheckpoint(
 	const config = architecture.config(
 		readConfig(checkpoint.config, `${checkpoint.name}: config.json`),
 	);
+	const sizes = architecture.sight?.sizes(config);
+	const images =
+		sizes &&
+		createImages(sizes, checkpoint.processor ?? {}, runtime, checkpoint.name);
 	const { weights, declared } = collectWeights(checkpoint, (w) =>
 		architecture.weights(w, config),
 	);
@@ -175,11 +180,17 @@ async function loadCheckpoint(
 		module,
 		memories,
 		record: (graph) => architecture.forward(graph, weights, config),
+		encoder: images && {
+			rows: images.patches,
+			outputs: images.tokens,
+			record: (graph) => architecture.sight!.record(graph, weights, config),
+		},
 		cache: options.cache,
 		limits: {
-			rows: Math.min(
-				options.chunkTokens ?? DEFAULT_CHUNK_TOKENS,
-				contextTokens,
+			// An image goes into one step.
+			rows: Math.max(
+				Math.min(options.chunkTokens ?? DEFAULT_CHUNK_TOKENS, contextTokens),
+				images?.tokens ?? 0,
 			),
 			outputs: OUTPUT_ROWS,
 			sequences: SEQUENCES,
@@ -194,7 +205,10 @@ async function loadCheckpoint(
 		schemes[matrix.scheme] = (schemes[matrix.scheme] ?? 0) + 1;
 	const tokenizer =
 		checkpoint.tokenizer &&
-		createTokenizerFrom(checkpoint.tokenizer, { where: checkpoint.name });
+		createTokenizerFrom(checkpoint.tokenizer, {
+			where: checkpoint.name,
+			images: images !== undefined,
+		});
 	options.onProgress?.({
 		status: "ready",
 		file: checkpoint.name,
@@ -206,6 +220,7 @@ async function loadCheckpoint(
 		engine,
 		tokenizer: tokenizer?.tokenizer,
 		chatTemplate: tokenizer?.chatTemplate,
+		images,
 		config: checkpoint.config,
 		generationConfig: generationDefaults(checkpoint),
 		yield: () => runtime.yield(),

@@ -1,4 +1,4 @@
-import type { Engine } from "./engine/engine.ts";
+import type { Engine, Span } from "./engine/engine.ts";
 import type { Sequence } from "./engine/pages.ts";
 import {
 	CheckpointError,
@@ -7,16 +7,24 @@ import {
 	UnsupportedError,
 } from "./errors.ts";
 import {
-	createStepper,
+	createTurns,
 	decode,
 	prefill,
 	type Stepper,
+	type Turns,
 } from "./generate/decode.ts";
 import { Generation } from "./generate/generation.ts";
 import type { GenerateOptions } from "./generate/options.ts";
 import { resolveOptions } from "./generate/resolve.ts";
 import { createSampler } from "./generate/sampler.ts";
 import { createStopping, type FinishReason } from "./generate/stopping.ts";
+import {
+	assignImages,
+	expandImages,
+	imagesIn,
+	runsOf,
+} from "./image-tokens.ts";
+import type { ImageInput, Images } from "./images.ts";
 import type {
 	ChatOptions,
 	ChatTemplate,
@@ -31,12 +39,15 @@ import {
 } from "./text/parts.ts";
 import { createStopMatcher } from "./text/stop.ts";
 import type { Tokenizer } from "./text/tokenizer.ts";
+import type { PanAndScan } from "./vision/crops.ts";
 
 /** What a loaded model is made of. */
 export interface LoadedModel {
 	readonly engine: Engine;
 	readonly tokenizer: Tokenizer | undefined;
 	readonly chatTemplate: ChatTemplate | undefined;
+	/** Undefined for a model that only reads. */
+	readonly images: Images | undefined;
 	readonly config: Readonly<Record<string, unknown>>;
 	readonly generationConfig: Readonly<Record<string, unknown>>;
 	readonly info: ModelInfo;
@@ -74,7 +85,34 @@ export type Prompt =
 	| { readonly ids: readonly number[] };
 
 /** Options of `generate`: how to choose tokens, and for a conversation how to fill in the chat template. */
-export interface GenerateCallOptions extends GenerateOptions, ChatOptions {}
+export interface GenerateCallOptions
+	extends GenerateOptions,
+		ChatOptions,
+		ImageOptions {}
+
+/** Options for models that see. */
+export interface ImageOptions {
+	/**
+	 * Images, in order: for the placeholders of a text (Gemma 3's is `<start_of_image>`), for the runs of soft tokens among
+	 * token ids, or for those image parts of messages that do not bring their own.
+	 * @default none
+	 */
+	readonly images?: readonly ImageInput[] | undefined;
+	/**
+	 * Whether to show the model crops of a long image as well, and how many of which size.
+	 * @default as the checkpoint's processor says; Gemma 3's does not
+	 */
+	readonly panAndScan?: boolean | PanAndScan | undefined;
+}
+
+/** A prompt on its way to the engine. */
+interface EncodedPrompt {
+	readonly ids: number[];
+	/** Index of the first soft token of each image and crop. */
+	readonly starts: readonly number[];
+	/** Patches of each of them. */
+	readonly patches: readonly Float32Array[];
+}
 
 /** What a generation came to. */
 export interface GenerateResult {
@@ -102,6 +140,7 @@ export interface GenerateResult {
 /** A language model in memory. Made by `Model.load`; `dispose` gives its memory and threads back. */
 export class Model {
 	readonly #loaded: LoadedModel;
+	readonly #turns: Turns;
 	readonly #step: Stepper;
 	#disposed: Promise<void> | undefined;
 	/** The last finished text: another one that begins alike need not be computed again. */
@@ -109,7 +148,8 @@ export class Model {
 
 	constructor(loaded: LoadedModel) {
 		this.#loaded = loaded;
-		this.#step = createStepper(loaded.engine, loaded.yield);
+		this.#turns = createTurns(loaded.engine, loaded.yield);
+		this.#step = (feeds) => this.#turns(() => loaded.engine.step(feeds));
 	}
 
 	get info(): ModelInfo {
@@ -164,7 +204,8 @@ export class Model {
 		const { signal } = options;
 		signal?.throwIfAborted();
 		const engine = this.#engine();
-		const ids = this.#encode(prompt, options);
+		const encoded = await this.#encode(prompt, options);
+		const { ids } = encoded;
 		const promptTokenIds = [...ids];
 		const resolved = resolveOptions(options, this.#loaded.generationConfig, {
 			vocabularySize: this.info.vocabularySize,
@@ -180,7 +221,12 @@ export class Model {
 		};
 		const speaker = this.#speaker(how, resolved.stop, emit);
 
-		const { sequence, reusedTokens } = this.#take(engine, ids);
+		const spans = await this.#see(encoded, signal);
+		// What an image was cannot be told from its tokens.
+		const { sequence, reusedTokens } = this.#take(
+			engine,
+			spans.length > 0 ? [] : ids,
+		);
 		try {
 			const first = await prefill(
 				this.#step,
@@ -188,6 +234,7 @@ export class Model {
 				ids.slice(reusedTokens),
 				engine.limits.rows,
 				signal,
+				spans,
 			);
 			const decodeStart = performance.now();
 			let finishReason: FinishReason = "abort";
@@ -226,7 +273,8 @@ export class Model {
 				},
 			};
 		} finally {
-			this.#keep(ids, sequence);
+			if (spans.length > 0) sequence.clear();
+			else this.#keep(ids, sequence);
 		}
 	}
 
@@ -272,18 +320,68 @@ export class Model {
 		};
 	}
 
-	#encode(prompt: Prompt, options: ChatOptions): number[] {
-		if (typeof prompt === "string")
-			return this.#checkIds(this.tokenizer.encode(prompt), "prompt");
-		if ("ids" in prompt) return this.#checkIds([...prompt.ids], "ids");
-		const text = this.chatTemplate.render(prompt, {
-			addGenerationPrompt: true,
-			...options,
-		});
-		return this.#checkIds(
-			this.tokenizer.encode(text, { addSpecialTokens: false }),
-			"prompt",
+	/** Token ids of a prompt, and the patches of its images with where their soft tokens begin. Nothing is encoded yet. */
+	async #encode(
+		prompt: Prompt,
+		options: ChatOptions & ImageOptions & { signal?: AbortSignal | undefined },
+	): Promise<EncodedPrompt> {
+		const given = options.images ?? [];
+		if (typeof prompt !== "string" && "ids" in prompt) {
+			const patches = await this.#patches(given, options);
+			return this.#place(this.#checkIds([...prompt.ids], "ids"), patches);
+		}
+		const isText = typeof prompt === "string";
+		const rendered = isText
+			? prompt
+			: this.chatTemplate.render(prompt, {
+					addGenerationPrompt: true,
+					...options,
+				});
+		const patches = await this.#patches(
+			isText ? given : assignImages(imagesIn(prompt), given),
+			options,
 		);
+		const { images } = this.#loaded;
+		const crops = patches.map((each) => each.length - 1);
+		const text = images ? expandImages(rendered, images, crops) : rendered;
+		const ids = this.tokenizer.encode(text, { addSpecialTokens: isText });
+		return this.#place(this.#checkIds(ids, "prompt"), patches);
+	}
+
+	/** Patches of each image and its crops. */
+	async #patches(
+		given: readonly ImageInput[],
+		options: Parameters<Images["read"]>[1],
+	): Promise<Float32Array[][]> {
+		const { images, info } = this.#loaded;
+		if (given.length > 0 && !images)
+			throw new UnsupportedError(
+				`${info.name}: this model reads text only, found ${given.length} images`,
+			);
+		const patches: Float32Array[][] = [];
+		for (const image of given) patches.push(await images!.read(image, options));
+		return patches;
+	}
+
+	#place(ids: number[], images: readonly Float32Array[][]): EncodedPrompt {
+		const sizes = this.#loaded.images;
+		const patches = images.flat();
+		return { ids, patches, starts: sizes ? runsOf(ids, sizes, patches) : [] };
+	}
+
+	/** Runs the encoder on the images of a prompt. */
+	async #see(
+		{ starts, patches }: EncodedPrompt,
+		signal: AbortSignal | undefined,
+	): Promise<Span[]> {
+		const { images, engine } = this.#loaded;
+		const spans: Span[] = [];
+		for (const [i, start] of starts.entries()) {
+			signal?.throwIfAborted();
+			const rows = await this.#turns(() => engine.encode!(patches[i]!));
+			spans.push({ start, length: images!.tokens, rows });
+		}
+		return spans;
 	}
 
 	#checkIds(ids: number[], what: string): number[] {
@@ -326,14 +424,23 @@ export class Model {
 
 	/**
 	 * Scores of every vocabulary entry as the next token: f32[V] after the last of `ids`, or with `all` after each of them.
+	 * `images` are those of the runs of soft tokens among `ids`; not together with `all`.
 	 * Rejects with OptionError, ContextError or EngineError.
 	 */
 	async logits(
 		ids: readonly number[],
-		options: { all?: boolean; signal?: AbortSignal } = {},
+		options: {
+			all?: boolean;
+			images?: readonly ImageInput[];
+			signal?: AbortSignal;
+		} = {},
 	): Promise<Float32Array[]> {
 		const engine = this.#engine();
-		const tokens = this.#checkIds([...ids], "ids");
+		const encoded = await this.#encode({ ids }, options);
+		const tokens = encoded.ids;
+		const spans = await this.#see(encoded, options.signal);
+		if (options.all && spans.length > 0)
+			throw new OptionError("all: not together with images");
 		if (tokens.length === 0)
 			throw new OptionError("ids: found none, expected at least 1");
 		const sequence = engine.createSequence();
@@ -346,6 +453,7 @@ export class Model {
 						tokens,
 						engine.limits.rows,
 						options.signal,
+						spans,
 					),
 				];
 			const rows: Float32Array[] = [];

@@ -9,11 +9,14 @@ import {
 	matrixNames,
 	type StoredMatrix,
 } from "./quant/scheme.ts";
+import { transposed } from "./quant/transposed.ts";
 
 /** A weight that a model asks for, before anyone knows where it is stored. */
 interface Declared {
 	readonly weight: { -readonly [K in keyof Weight]: Weight[K] };
 	readonly change: Change | undefined;
+	/** Whether the checkpoint has it the other way around. */
+	readonly transposed: boolean;
 	/** Layer it belongs to; -1 before the first layer, Infinity after the last. */
 	readonly layer: number;
 }
@@ -35,10 +38,10 @@ export function collectWeights<W>(
 	const declared = new Map<string, Declared>();
 	const stored = new Set(matrixNames(checkpoint));
 	const weightsAt = (prefix: string, layer: () => number): Weights => {
-		const w = (
+		const declare = (
 			name: string,
 			shape: readonly number[],
-			change?: Change,
+			how: Pick<Declared, "change" | "transposed">,
 		): Weight => {
 			const full = fullName(prefix, name);
 			const known = declared.get(full);
@@ -51,12 +54,16 @@ export function collectWeights<W>(
 				bank: 0,
 				address: 0,
 			};
-			declared.set(full, { weight, change, layer: layer() });
+			declared.set(full, { weight, ...how, layer: layer() });
 			return weight;
 		};
+		const w = (name: string, shape: readonly number[], change?: Change) =>
+			declare(name, shape, { change, transposed: false });
 		return Object.assign(w, {
 			optional: (name: string, shape: readonly number[]) =>
 				stored.has(fullName(prefix, name)) ? w(name, shape) : undefined,
+			transposed: (name: string, shape: readonly [number, number]) =>
+				declare(name, shape, { change: undefined, transposed: true }),
 			has: (name: string) => stored.has(fullName(prefix, name)),
 			layers: <L>(
 				count: number,
@@ -80,7 +87,7 @@ export function collectWeights<W>(
 }
 
 const fullName = (prefix: string, name: string): string =>
-	prefix + (name.endsWith(".bias") ? name : `${name}.weight`);
+	prefix + (/(\.bias|_weight)$/.test(name) ? name : `${name}.weight`);
 
 /** Finds every declared weight in the checkpoint. Throws CheckpointError for one that is missing or has another shape. */
 export async function planWeights(
@@ -90,7 +97,8 @@ export async function planWeights(
 	const planned: PlannedWeight[] = [];
 	for (const d of declared) {
 		const { name, shape } = d.weight;
-		const matrix = await findMatrix(checkpoint, name);
+		const found = await findMatrix(checkpoint, name);
+		const matrix = found && d.transposed ? transposed(found) : found;
 		if (matrix === undefined)
 			throw new CheckpointError(
 				`${checkpoint.name}: tensor ${name} is missing, expected one of shape [${shape.join(", ")}]`,

@@ -50,7 +50,9 @@ function importsOf(file: string): Import[] {
 					.every((name) => name.trim().startsWith("type ")) ?? false;
 			const of = specifier.startsWith(".")
 				? layerOf(join(dirname(file), specifier))
-				: specifier.replace(/^node:.*/, "node:*");
+				: specifier
+						.replace(/^node:.*/, "node:*")
+						.replace(/^((@[^/]+\/)?[^/:@]+)\/.*/, "$1");
 			return { file, of, typeOnly: type !== undefined || inlineTypes };
 		},
 	);

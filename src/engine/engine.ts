@@ -1,3 +1,4 @@
+import { type Encoder, scheduleEncoder } from "./encoder.ts";
 import {
 	Graph,
 	type Operand,
@@ -15,7 +16,8 @@ import type { Memory } from "./memory.ts";
 import { PAGE_UNIT_BYTES, PagePool, Sequence } from "./pages.ts";
 import { createPool, type Thread } from "./pool.ts";
 import { createTimings, readProfile, type StepProfile } from "./profile.ts";
-import type { Program } from "./program.ts";
+import type { Program, Step } from "./program.ts";
+import { columns, type Feed, softRows, tabulate } from "./rows.ts";
 import { schedule } from "./schedule.ts";
 
 /** Bounds of one step; activation memory is proportional to them. */
@@ -30,6 +32,9 @@ export interface Limits {
 	readonly contextTokens: number;
 }
 
+export type { Encoder } from "./encoder.ts";
+export type { Feed, Span } from "./rows.ts";
+
 export interface EngineOptions {
 	/** Kernels compiled for the kind of memory that `memories` are. */
 	readonly module: WebAssembly.Module;
@@ -40,6 +45,8 @@ export interface EngineOptions {
 	/** How keys and values are kept. @default "f32" */
 	readonly cache?: CacheType | undefined;
 	readonly limits: Limits;
+	/** A second program, for models that read more than text. */
+	readonly encoder?: Encoder | undefined;
 	/** Parts that share each step; more than 1 needs shared memories and `spawn`. */
 	readonly threads: number;
 	readonly spawn?: (() => Thread) | undefined;
@@ -47,18 +54,10 @@ export interface EngineOptions {
 	readonly onProfile?: ((profile: StepProfile) => void) | undefined;
 }
 
-/** New tokens of one sequence in a step. */
-export interface Feed {
-	readonly sequence: Sequence;
-	readonly tokens: ArrayLike<number>;
-	/** Tokens at the end whose logits are wanted. */
-	readonly outputs: number;
-}
-
 /** A model in memory: takes tokens, returns logits. Knows nothing of text, formats or model families. */
 export interface Engine {
 	readonly limits: Limits;
-	/** For any step, and where there is one for steps of few rows. */
+	/** For any step; where there are such, for steps of few rows, and the encoder. */
 	readonly programs: readonly Program[];
 	readonly parts: number;
 	/** Why there are fewer parts than threads were asked for; undefined where there are not. */
@@ -69,15 +68,18 @@ export interface Engine {
 	 * are the caller's. One step at a time. Rejects with ContextError, or with EngineError, after which the engine is dead.
 	 */
 	step(feeds: readonly Feed[]): Promise<Float32Array[]>;
+	/**
+	 * Runs the encoder: f32[rows, K] → f32[outputs, D], the caller's. Not while a step runs. Undefined where there is none.
+	 * Rejects with EngineError, after which the engine is dead.
+	 */
+	readonly encode: ((input: Float32Array) => Promise<Float32Array>) | undefined;
 	stop(): Promise<void>;
 }
 
-type RowTableName = Extract<Table, { table: string }>["table"];
+type FlatTable = Exclude<Table["table"], "pages" | "frequencies">;
 
-/** Addresses of the tables that a step reads, in one bank. */
-type BankTables = Readonly<
-	Record<Exclude<RowTableName, "pages" | "frequencies">, number>
-> & {
+/** Addresses of the tables that a step reads, in one bank; 0 where it is not needed there. */
+type BankTables = Readonly<Record<FlatTable, number>> & {
 	readonly pages: ReadonlyMap<number, number>;
 	readonly frequencies: ReadonlyMap<Rope, number>;
 };
@@ -99,8 +101,16 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 	const { offsets, pools } = layOutCaches(first, memories);
 	const pagesPerSequence = Math.ceil(limits.contextTokens / PAGE_POSITIONS);
 	const ropes = first.ropes();
-	const tables = memories.map((memory) =>
-		allocateTables(memory, limits, pagesPerSequence, pools, ropes),
+	const { soft } = first;
+	const tables = memories.map(
+		(memory, bank): BankTables => ({
+			...allocateTables(memory, limits, pagesPerSequence, pools, ropes),
+			softRows:
+				soft?.bank === bank
+					? memory.allocate(4 * soft.d * limits.rows, "soft tokens")
+					: 0,
+			rowNumber: options.encoder ? countUp(memory, options.encoder.rows) : 0,
+		}),
 	);
 	const places = {
 		parts: threads,
@@ -131,7 +141,11 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 			},
 		}),
 	);
-	const programs = scheduled.map((s) => s.program);
+	const encoder =
+		options.encoder && scheduleEncoder(options.encoder, memories, places);
+	const programs = [...scheduled, ...(encoder ? [encoder] : [])].map(
+		(s) => s.program,
+	);
 	const { onProfile } = options;
 	const timings = onProfile && createTimings(programs, threads > 1);
 	const machine = {
@@ -143,6 +157,13 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 	const pool = await createPool(machine, threads, spawn);
 	const vocabulary = logits.shape[1] as number;
 	const logitsMemory = memories[logits.buffer.bank]!;
+
+	const report = (program: Program, step: Step, start: number) => {
+		if (!timings) return;
+		const { parts } = pool;
+		const stepMs = performance.now() - start;
+		onProfile?.(readProfile(program, timings, { ...step, parts, stepMs }));
+	};
 
 	return {
 		limits,
@@ -157,13 +178,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 			const rows = tabulate(feeds);
 			for (const [bank, memory] of memories.entries()) {
 				const at = tables[bank]!;
-				for (const name of [
-					"token",
-					"position",
-					"sequence",
-					"last",
-					"output",
-				] as const)
+				for (const name of columns)
 					memory.i32(at[name], rows[name].length).set(rows[name]);
 				for (const [g, pool] of pools.entries()) {
 					const start = at.pages.get(pool.group.window)!;
@@ -181,6 +196,12 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 					if (rope.dynamic)
 						memory.f32(address, rope.d / 2).set(rope.frequencies(tokens));
 			}
+			if (soft)
+				for (const { first, rows } of softRows(feeds))
+					memories[soft.bank]!.f32(
+						tables[soft.bank]!.softRows + 4 * soft.d * first,
+						rows.length,
+					).set(rows);
 			const outputs = rows.output.length;
 			const program = few && rows.token.length <= FEW_ROWS ? 1 : 0;
 			await pool.step(program, { rows: rows.token.length, outputs });
@@ -190,38 +211,28 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 			const results = Array.from({ length: outputs }, (_, o) =>
 				logitsMemory.f32(at + 4 * o * vocabulary, vocabulary).slice(),
 			);
-			if (timings)
-				onProfile?.(
-					readProfile(programs[program]!, timings, {
-						rows: rows.token.length,
-						outputs,
-						parts: pool.parts,
-						stepMs: performance.now() - start,
-					}),
-				);
+			report(programs[program]!, { rows: rows.token.length, outputs }, start);
 			return results;
 		},
+		encode:
+			encoder &&
+			(async (input) => {
+				const start = performance.now();
+				const { step } = encoder;
+				encoder.write(input);
+				await pool.step(programs.length - 1, step);
+				report(encoder.program, step, start);
+				return encoder.read();
+			}),
 		stop: () => pool.stop(),
 	};
 }
 
-/** Columns of the row table. */
-function tabulate(
-	feeds: readonly Feed[],
-): Record<Exclude<RowTableName, "pages" | "frequencies">, number[]> {
-	const token: number[] = [];
-	const position: number[] = [];
-	const sequence: number[] = [];
-	const output: number[] = [];
-	for (const [slot, feed] of feeds.entries()) {
-		for (let i = 0; i < feed.tokens.length; i++) {
-			if (i >= feed.tokens.length - feed.outputs) output.push(token.length);
-			token.push(feed.tokens[i]!);
-			position.push(feed.sequence.length + i);
-			sequence.push(slot);
-		}
-	}
-	return { token, position, sequence, last: position, output };
+/** i32[n]: 0, 1, 2 … */
+function countUp(memory: Memory, n: number): number {
+	const address = memory.allocate(4 * n, "row numbers");
+	memory.i32(address, n).set(Array.from({ length: n }, (_, i) => i));
+	return address;
 }
 
 /** Groups layers by window, and gives each layer its offset in the group's pages of its bank. */
@@ -249,7 +260,7 @@ function allocateTables(
 	pagesPerSequence: number,
 	pools: readonly PagePool[],
 	ropes: readonly Rope[],
-): BankTables {
+): Omit<BankTables, "softRows" | "rowNumber"> {
 	const table = (elements: number) =>
 		memory.allocate(4 * elements, "the row table");
 	return {
@@ -257,6 +268,7 @@ function allocateTables(
 		position: table(limits.rows),
 		sequence: table(limits.rows),
 		last: table(limits.rows),
+		soft: table(limits.rows),
 		output: table(limits.outputs),
 		pages: new Map(
 			pools.map((p) => [

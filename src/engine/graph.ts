@@ -1,6 +1,7 @@
 import { UnsupportedError } from "../errors.ts";
 import type { Args, KernelName } from "./kernels.ts";
 import {
+	ATTENTION_FULL_TILE,
 	ATTENTION_MAX_GROUP,
 	ATTENTION_MAX_HEAD,
 	ATTENTION_PARTIAL_TILE,
@@ -52,6 +53,12 @@ export interface Linear {
 	readonly bias?: Weight | undefined;
 }
 
+/** Scale and shift of a layer norm, [D] each. */
+export interface Norm {
+	readonly weight: Weight;
+	readonly bias: Weight;
+}
+
 /** Rotary frequencies, one object per distinct setting of a model. */
 export interface Rope {
 	/** Size of a head; d/2 frequencies. */
@@ -86,6 +93,8 @@ export interface Cache {
 /** Memory at a fixed place in every bank, filled by the host before each step. */
 export type Table =
 	| { readonly table: "token" | "position" | "sequence" | "last" | "output" }
+	/** Which row of `softRows` stands in for a token's embedding, negative for none; and 0, 1, 2 … */
+	| { readonly table: "soft" | "softRows" | "rowNumber" }
 	| { readonly table: "pages"; readonly window: number }
 	| { readonly table: "frequencies"; readonly rope: Rope };
 
@@ -130,6 +139,8 @@ export class Graph {
 	readonly calls: RecordedCall[] = [];
 	readonly caches = new Map<number, Cache>();
 	readonly cacheType: CacheType;
+	/** Where rows may stand in for embeddings: their bank and size. */
+	soft: { readonly bank: number; readonly d: number } | undefined;
 	readonly #segments: number;
 	#copies = new Map<Buffer, Map<number, Buffer>>();
 	#quantized = new Map<Buffer, Map<string, Buffer>>();
@@ -149,8 +160,13 @@ export class Graph {
 		return [...this.#cosSin.keys()];
 	}
 
-	/** [T] → [T, D]: rows of the table by the step's tokens, times `scale`. */
-	embed(table: Weight, scale = 1): Tensor {
+	/** [T, D]: rows that the host writes before each step. */
+	input(d: number): Tensor {
+		return tensor([T, d], 0);
+	}
+
+	/** [T] → [T, D]: rows of the table by the step's tokens, or by number of row, times `scale`. */
+	embed(table: Weight, scale = 1, by: "token" | "rowNumber" = "token"): Tensor {
 		const d = table.shape[1]!;
 		const y = tensor([T, d], table.bank);
 		this.#recordAny(
@@ -158,7 +174,7 @@ export class Graph {
 			y.buffer,
 			{
 				y: y.buffer,
-				tokens: { table: "token" },
+				tokens: { table: by },
 				w: table,
 				d,
 				n: table.shape[0]!,
@@ -168,6 +184,25 @@ export class Graph {
 			perRow(y),
 		);
 		return y;
+	}
+
+	/** [T, D] → [T, D]: puts rows of the host's (soft tokens) in the place of embeddings. Use only the result afterwards. */
+	replaceSoft(x: Tensor): Tensor {
+		const { bank } = x.buffer;
+		const d = elements(x.shape);
+		this.soft = { bank, d };
+		this.#record(
+			"gather_f32",
+			x.buffer,
+			{
+				y: x.buffer,
+				x: { table: "softRows" },
+				index: { table: "soft" },
+				d,
+			},
+			perRow(x),
+		);
+		return x;
 	}
 
 	/** [T, K] → [T, N]: x·wᵀ + bias. */
@@ -212,6 +247,25 @@ export class Graph {
 				eps,
 			},
 			perRow(x, perRowTimes),
+		);
+		return y;
+	}
+
+	/** (x − mean) / √(variance + eps) · weight + bias over the last dimension. */
+	layerNorm(x: Tensor, { weight, bias }: Norm, eps: number): Tensor {
+		const y = tensor(x.shape, weight.bank);
+		this.#record(
+			"layernorm_f32",
+			y.buffer,
+			{
+				y: y.buffer,
+				x: this.#into(x.buffer, weight.bank),
+				w: weight,
+				b: bias,
+				d: weight.shape[0]!,
+				eps,
+			},
+			perRow(x),
 		);
 		return y;
 	}
@@ -333,6 +387,53 @@ export class Graph {
 			perRow(y, heads),
 		);
 		return y;
+	}
+
+	/** q, k and v [T, H, d] → [T, H·d]: softmax(q·kᵀ/√d)·v, every row of the step seeing every row. */
+	attentionFull(q: Tensor, k: Tensor, v: Tensor): Tensor {
+		const [, heads, d] = q.shape as [Dim, number, number];
+		if (d > ATTENTION_MAX_HEAD)
+			throw new UnsupportedError(
+				`heads of ${d} elements, expected at most ${ATTENTION_MAX_HEAD}`,
+			);
+		const { bank } = k.buffer;
+		const y = tensor([T, heads * d], bank);
+		this.#record(
+			"attention_full_f32",
+			y.buffer,
+			{
+				y: y.buffer,
+				q: this.#into(q.buffer, bank),
+				k: k.buffer,
+				v: this.#into(v.buffer, bank),
+				rows: "rows",
+				heads,
+				kv_heads: heads,
+				d,
+				scale: 1 / Math.sqrt(d),
+				scratch: "scratch",
+			},
+			{ register: "rows", per: ATTENTION_FULL_TILE, times: heads },
+		);
+		return y;
+	}
+
+	/** [T, D] → [O, D]: the step's rows are a grid of `grid` · `grid`; means of its squares of `by` · `by`. */
+	averagePool(x: Tensor, grid: number, by: number): Tensor {
+		const d = elements(x.shape);
+		const y = tensor([O, d], x.buffer.bank);
+		this.#record(
+			"pool_f32",
+			y.buffer,
+			{ y: y.buffer, x: x.buffer, grid, by, d },
+			perRow(y),
+		);
+		return y;
+	}
+
+	/** gelu_tanh(x). */
+	gelu(x: Tensor): Tensor {
+		return this.#elementwise("gelu_f32", { x });
 	}
 
 	/** silu(gate) · up. */

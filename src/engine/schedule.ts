@@ -66,13 +66,19 @@ export function placeBuffers(
 	banks: number,
 	capacity: Readonly<Record<"rows" | "outputs", number>>,
 ): Placement {
+	const written = new Set(groups.flat().flatMap((call) => call.writes));
 	const lives = new Map<Buffer, { first: number; last: number }>();
 	for (const [index, group] of groups.entries())
 		for (const call of group)
 			for (const buffer of reads(call).filter(isBuffer)) {
 				const life = lives.get(buffer);
 				if (life) life.last = index;
-				else lives.set(buffer, { first: index, last: index });
+				// What no call writes is the host's, from before the first.
+				else
+					lives.set(buffer, {
+						first: written.has(buffer) ? index : 0,
+						last: index,
+					});
 			}
 	for (const result of results) lives.get(result)!.last = groups.length;
 

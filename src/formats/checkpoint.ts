@@ -35,6 +35,8 @@ export interface Checkpoint {
 	readonly generationConfig: Readonly<Record<string, unknown>>;
 	/** What text/tokenizer.ts builds a tokenizer from; undefined where the checkpoint has none. */
 	readonly tokenizer: TokenizerFiles | undefined;
+	/** preprocessor_config.json: what is done to an image before the model sees it. */
+	readonly processor?: Readonly<Record<string, unknown>>;
 	/** Free-form metadata of the container, for `inspect`. */
 	readonly metadata: Readonly<Record<string, unknown>>;
 	close(): Promise<void>;

@@ -6,7 +6,7 @@ import { parseJson } from "./json.ts";
 /** What lies beside the weights of a Hugging Face checkpoint. */
 export type Companions = Pick<
 	Checkpoint,
-	"config" | "generationConfig" | "tokenizer"
+	"config" | "generationConfig" | "tokenizer" | "processor"
 >;
 
 type Open = (file: string) => Promise<ByteSource | undefined>;
@@ -18,6 +18,8 @@ const FILES = [
 	"tokenizer_config.json",
 	"chat_template.jinja",
 	"chat_template.json",
+	"preprocessor_config.json",
+	"processor_config.json",
 ] as const;
 
 /** The longest tokenizer.json known is 33 MB. */
@@ -57,8 +59,13 @@ export async function readCompanions(
 		: typeof legacy === "string" && !("chat_template" in tokenizerConfig)
 			? legacy
 			: undefined;
+	// Newer versions of transformers keep it in the other file.
+	const processor =
+		json("preprocessor_config.json") ??
+		json("processor_config.json")?.image_processor;
 	return {
 		config,
+		...(isObject(processor) && { processor }),
 		generationConfig: json("generation_config.json") ?? {},
 		tokenizer: tokenizer && {
 			kind: "files",
@@ -68,6 +75,9 @@ export async function readCompanions(
 		},
 	};
 }
+
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+	typeof value === "object" && value !== null && !Array.isArray(value);
 
 async function readFile(
 	open: Open,

@@ -1,18 +1,20 @@
-import type { Engine, Feed } from "../engine/engine.ts";
+import type { Engine, Feed, Span } from "../engine/engine.ts";
 import type { Sequence } from "../engine/pages.ts";
 import type { Sampler } from "./sampler.ts";
 
-/** Runs steps one at a time, in the order in which they are asked for, so that several texts can be generated at once. */
+/** Does what it is given one after the other, in the order in which it is asked for, so that several texts can be generated at once. */
+export type Turns = <R>(work: () => Promise<R>) => Promise<R>;
+
 export type Stepper = (feeds: readonly Feed[]) => Promise<Float32Array[]>;
 
-/** @param breathe lets timers and input have their turn after a step that ran on the calling thread */
-export function createStepper(
+/** @param breathe lets timers and input have their turn after work that ran on the calling thread */
+export function createTurns(
 	engine: Engine,
 	breathe: () => Promise<void>,
-): Stepper {
+): Turns {
 	let before: Promise<unknown> = Promise.resolve();
-	return (feeds) => {
-		const step = before.then(() => engine.step(feeds));
+	return (work) => {
+		const step = before.then(work);
 		const after = engine.parts === 1 ? step.then(breathe, breathe) : step;
 		before = after.catch(() => {});
 		return engine.parts === 1 ? after.then(() => step) : step;
@@ -22,6 +24,8 @@ export function createStepper(
 /**
  * Feeds tokens to a sequence in chunks and resolves to the logits of the last one. `signal` is looked at before each
  * chunk; it rejects with the signal's reason.
+ *
+ * @param spans soft tokens in `tokens`, in order; none is longer than a chunk, and none is split
  */
 export async function prefill(
 	step: Stepper,
@@ -29,16 +33,37 @@ export async function prefill(
 	tokens: readonly number[],
 	chunkTokens: number,
 	signal?: AbortSignal,
+	spans: readonly Span[] = [],
 ): Promise<Float32Array> {
-	for (let start = 0; ; start += chunkTokens) {
+	for (let start = 0; ; ) {
 		signal?.throwIfAborted();
-		const end = Math.min(start + chunkTokens, tokens.length);
+		const end = chunkEnd(start, tokens.length, chunkTokens, spans);
 		const isLast = end === tokens.length;
 		const [logits] = await step([
-			{ sequence, tokens: tokens.slice(start, end), outputs: isLast ? 1 : 0 },
+			{
+				sequence,
+				tokens: tokens.slice(start, end),
+				spans: spans
+					.filter((span) => span.start >= start && span.start < end)
+					.map((span) => ({ ...span, start: span.start - start })),
+				outputs: isLast ? 1 : 0,
+			},
 		]);
 		if (isLast) return logits!;
+		start = end;
 	}
+}
+
+/** The end of a chunk that begins at `start`: before soft tokens that do not fit in. */
+function chunkEnd(
+	start: number,
+	length: number,
+	chunkTokens: number,
+	spans: readonly Span[],
+): number {
+	const end = Math.min(start + chunkTokens, length);
+	const split = spans.find((s) => s.start < end && s.start + s.length > end);
+	return split?.start ?? end;
 }
 
 /**

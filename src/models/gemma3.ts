@@ -2,16 +2,54 @@
  * Gemma 3: norms before and after every block, normalized queries and keys, and five layers that look back over a window
  * for each one that sees everything. After transformers/models/gemma3/modeling_gemma3.py.
  *
+ * Images come in as soft tokens: what SigLIP makes of their patches, averaged over squares, in the place of embeddings.
+ *
  * Letters as in llama.ts.
  */
-import { UnsupportedError } from "../errors.ts";
-import { architecture, type Change } from "./architecture.ts";
+import { CheckpointError, UnsupportedError } from "../errors.ts";
+import {
+	architecture,
+	type Change,
+	type ImagePrompt,
+	type Weights,
+} from "./architecture.ts";
 import { type Config, readSize } from "./config.ts";
 import { makeRope } from "./rope.ts";
+import { siglip, siglipConfig, siglipWeights } from "./siglip.ts";
 
-/** Where checkpoints keep the text model: older and newer ones that see, and those that only read. */
-const PREFIXES = ["language_model.model", "model.language_model", "model"];
-const HEADS = ["lm_head", "language_model.lm_head"];
+/** What modules are called in the checkpoints of text models, and of models that see by older and newer versions. */
+const MODELS = [
+	"model",
+	"language_model.model",
+	"model.language_model",
+] as const;
+const TOWERS = [
+	"vision_tower.vision_model",
+	"model.vision_tower.vision_model",
+	"model.vision_tower",
+] as const;
+const PROJECTORS = [
+	"multi_modal_projector",
+	"model.multi_modal_projector",
+] as const;
+const HEADS = ["lm_head", "language_model.lm_head"] as const;
+
+/** The one of several names of a module that the checkpoint has, or the first. */
+const known = (
+	names: readonly [string, ...string[]],
+	has: (name: string) => boolean,
+): string => names.find(has) ?? names[0];
+
+const IMAGE_PROMPT: ImagePrompt = {
+	placeholder: "<start_of_image>",
+	before: "\n\n<start_of_image>",
+	token: "<image_soft_token>",
+	after: "<end_of_image>\n\n",
+	crops: [
+		"Here is the original image ",
+		" and here are some crops to help you see better ",
+	],
+};
 
 /** Norms multiply by 1 + w. */
 const onePlus: Change = (w) => w.map((x) => 1 + x);
@@ -24,6 +62,12 @@ export const gemma3 = architecture({
 		refuseUnknown(hf);
 		const L = readSize(hf, "num_hidden_layers", 26);
 		const D = readSize(hf, "hidden_size", 2304);
+		const H = readSize(hf, "num_attention_heads", 8);
+		const K = readSize(hf, "num_key_value_heads", 4);
+		if (H % K !== 0)
+			throw new CheckpointError(
+				`config: num_attention_heads is ${H}, expected a multiple of num_key_value_heads, ${K}`,
+			);
 		const d = readSize(hf, "head_dim", 256);
 		const window = readSize(hf, "sliding_window", 4096);
 		const isFull = fullLayers(hf);
@@ -32,8 +76,8 @@ export const gemma3 = architecture({
 		return {
 			L,
 			D,
-			H: readSize(hf, "num_attention_heads", 8),
-			K: readSize(hf, "num_key_value_heads", 4),
+			H,
+			K,
 			d,
 			F: readSize(hf, "intermediate_size", 9216),
 			V: readSize(hf, "vocab_size", 262_208),
@@ -56,12 +100,13 @@ export const gemma3 = architecture({
 				hf.flag("tie_word_embeddings", true),
 			),
 			contextTokens: readSize(hf, "max_position_embeddings", 131_072),
+			vision: readVision(outer),
 		};
 	},
 
-	weights(w, { L, D, H, K, d, F, V, tied, attentionBias }) {
-		const model = PREFIXES.find((p) => w.has(`${p}.norm`)) ?? "model";
-		const head = HEADS.find((name) => w.has(name)) ?? "lm_head";
+	weights(w, { L, D, H, K, d, F, V, tied, attentionBias, vision }) {
+		const model = known(MODELS, (name) => w.has(`${name}.norm`));
+		const head = known(HEADS, w.has);
 		const embed = w(`${model}.embed_tokens`, [V, D]);
 		return {
 			embed,
@@ -90,11 +135,13 @@ export const gemma3 = architecture({
 			}),
 			norm: w(`${model}.norm`, [D], onePlus),
 			head: tied ? embed : w(head, [V, D]),
+			vision: vision && visionWeights(w, vision, D),
 		};
 	},
 
 	forward(g, w, c) {
 		let x = g.embed(w.embed, c.embedScale); // [T, D]
+		if (c.vision) x = g.replaceSoft(x); // [T, D]
 		for (const [i, l] of w.layers.entries()) {
 			const rope = c.ropes[i]!;
 			const h = g.rmsNorm(x, l.attnNorm, c.eps); // [T, D]
@@ -114,7 +161,59 @@ export const gemma3 = architecture({
 		}
 		return g.linear(g.rmsNorm(g.outputs(x), w.norm, c.eps), { weight: w.head }); // [O, V]
 	},
+
+	sight: {
+		sizes({ vision }) {
+			if (!vision) return undefined;
+			const { pixels, patch, grid } = vision.tower;
+			return { ...vision.images, pixels, patch, patches: grid * grid };
+		},
+		record(g, { vision: w }, { vision: c }) {
+			if (!w || !c) throw new Error("there is no vision tower to record");
+			const input = g.input(3 * c.tower.patch ** 2); // [T, 3·patch²]
+			const x = siglip(g, input, w.tower, c.tower); // [T, D of the tower]
+			const pooled = g.averagePool(x, c.tower.grid, c.pool); // [O, D of the tower]
+			const h = g.rmsNorm(pooled, w.norm, c.tower.eps);
+			return { input, output: g.linear(h, { weight: w.projection }) }; // [O, D]
+		},
+	},
 });
+
+function readVision(outer: Config) {
+	const hf = outer.section("vision_config");
+	if (!hf) return undefined;
+	const tower = siglipConfig(hf);
+	const tokens = readSize(outer, "mm_tokens_per_image", 256);
+	const pool = tower.grid / Math.sqrt(tokens);
+	if (!Number.isInteger(pool))
+		throw new CheckpointError(
+			`config: mm_tokens_per_image is ${tokens}, expected a square that ${tower.grid} · ${tower.grid} patches can be averaged to`,
+		);
+	const tokenId = outer.number(
+		"image_token_index",
+		outer.number("image_token_id", 262_144),
+	);
+	return { tower, pool, images: { tokens, tokenId, prompt: IMAGE_PROMPT } };
+}
+
+function visionWeights(
+	w: Weights,
+	{ tower }: NonNullable<ReturnType<typeof readVision>>,
+	D: number,
+) {
+	const at = known(TOWERS, (name) => w.has(`${name}.post_layernorm`));
+	const projector = known(PROJECTORS, (name) =>
+		w.has(`${name}.mm_soft_emb_norm`),
+	);
+	return {
+		tower: siglipWeights(w, at, tower),
+		norm: w(`${projector}.mm_soft_emb_norm`, [tower.D], onePlus),
+		projection: w.transposed(`${projector}.mm_input_projection_weight`, [
+			D,
+			tower.D,
+		]),
+	};
+}
 
 /** What no published Gemma 3 uses and this file does not compute. */
 function refuseUnknown(hf: Config): void {
