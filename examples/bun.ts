@@ -15,7 +15,7 @@ const tools: Tool[] = [
 const messages: Message[] = [
 	{ role: "user", content: "What is the weather in Oslo?" },
 ];
-const options = { tools, thinking: false, maxNewTokens: 80 };
+const options = { tools, thinking: false, doSample: false };
 const { text, toolCalls } = await model.generate(messages, options);
 for (const call of toolCalls) {
 	console.log("calls", call.name, call.arguments);
