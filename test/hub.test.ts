@@ -374,6 +374,16 @@ describe("a Hub that is not one", () => {
 		await expect(open({}, { retries: 0 })).rejects.toThrow(SourceError);
 	});
 
+	test("because it redirects to what is no server", async () => {
+		server.answer = (_, response) => {
+			response.writeHead(302, { location: "file:///etc/hosts" }).end();
+			return true;
+		};
+		await expect(open({ token: "x" })).rejects.toThrow(
+			"file://… cannot be read",
+		);
+	});
+
 	test("because nobody is there", async () => {
 		const endpoint = "http://127.0.0.1:9";
 		const error = await rejection(open({ endpoint }, { retries: 0 }));

@@ -207,15 +207,14 @@ function guarded(
 		for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
 			const redirect = guards ? "manual" : "follow";
 			const response = await ask(url, { ...init, headers, redirect });
-			if (response.type === "opaqueredirect") {
+			const location = isRedirect(response)
+				? response.headers.get("location")
+				: null;
+			if (location === null && response.type === "opaqueredirect") {
 				// A browser, which shows code no redirects and takes the token off by itself.
 				guards = false;
 				continue;
 			}
-			const location =
-				response.status >= 300 && response.status < 400
-					? response.headers.get("location")
-					: null;
 			if (location === null) {
 				const refused =
 					response.status >= 400 && response.status < 500
@@ -225,13 +224,17 @@ function guarded(
 				return response;
 			}
 			await response.body?.cancel();
-			const next = new URL(location, url);
-			if (next.origin !== new URL(url).origin) headers.delete("authorization");
+			const next = addressOf(new URL(location, url));
+			if (new URL(next.href).origin !== new URL(url).origin)
+				headers.delete("authorization");
 			url = next.href;
 		}
 		throw new SourceError(`${addressOf(url).shown}: redirects in a circle`);
 	};
 }
+
+const isRedirect = ({ status }: Response): boolean =>
+	status >= 300 && status < 400;
 
 /** What to do about a refusal of the Hub; undefined where only waiting or another address helps. */
 function refusal(
