@@ -16,6 +16,8 @@ export interface Runtime {
 	embedded(): Promise<Repository>;
 	/** The kernels, compiled for shared or unshared memory. Embedded bytes, except where only modules compiled ahead of time are accepted. */
 	kernels(target: Target, shared: boolean): Promise<WebAssembly.Module>;
+	/** The WebP decoder's module, where there is no decoder of the platform's. */
+	webpModule?(): Promise<WebAssembly.Module>;
 	/** Threads worth using; 1 where `spawn` is missing or memory cannot be shared with another thread. */
 	readonly threads: number;
 	/** Why there are no more threads than that, for people; undefined where nothing stands in the way. */

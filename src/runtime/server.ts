@@ -13,6 +13,7 @@ import { openPath } from "./files.ts";
 import { hubSurroundings } from "./hub-surroundings.ts";
 import type { Runtime } from "./runtime.ts";
 import { spawn } from "./threads.ts";
+import { webpModule } from "./webp.ts";
 
 const runtime: Runtime = {
 	name: "server",
@@ -27,6 +28,7 @@ const runtime: Runtime = {
 	spawn,
 	yield: () => setImmediate(),
 	// Unlike os.freemem it counts what the system would give up for us, such as cached files; Node 20.13 has it.
+	webpModule,
 	freeMemoryBytes() {
 		try {
 			return (process as { availableMemory?(): number }).availableMemory?.();
