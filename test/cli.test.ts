@@ -406,3 +406,26 @@ describe.skipIf(!isBuilt)("nibble", () => {
 		expect(out).toContain('{"name":"get_weather","arguments":{"city":"Oslo"}}');
 	});
 });
+
+describe.runIf(isBuilt)("generate --image", () => {
+	const folder = "test/fixtures/nano-gemma3";
+	const seeing = ["generate", "--model", folder, "--greedy"];
+
+	test("asks about a picture", async () => {
+		const bars = `${folder}/golden/pub_bars4.png`;
+		const question = "Which bar is the smallest?";
+		const run = await nibble([...seeing, "--image", bars, question]);
+		expect(run).toMatchObject({ code: 0, out: "red\n" });
+	});
+
+	test("says what is wrong with it, or with the model", async () => {
+		const missing = await nibble([...seeing, "--image", "no.png", "?"]);
+		expect(missing.code).not.toBe(0);
+		expect(missing.err).toContain("no.png: no such file");
+		const config = `${folder}/config.json`;
+		const text = await nibble([...seeing, "--image", config, "?"]);
+		expect(text.err).toContain("neither PNG nor JPEG nor WebP");
+		const blind = await nibble(["generate", "--image", "no.png", "?"]);
+		expect(blind.err).toContain("this model reads text only");
+	});
+});

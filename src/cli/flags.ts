@@ -65,6 +65,12 @@ export const flags = {
 		value: "FILE",
 		about: "JSON file with the list of tools that a chat may call",
 	},
+	image: {
+		kind: "texts",
+		value: "FILE",
+		about:
+			"PNG, JPEG or WebP file or its URL, to ask about; may be repeated; implies --chat",
+	},
 	thinking: { kind: "flag", about: "let the model reason before it answers" },
 	"no-thinking": { kind: "flag", about: "answer at once" },
 	"max-new-tokens": {

@@ -23,6 +23,7 @@ export const generate = command({
 		"chat",
 		"system",
 		"tools",
+		"image",
 		"thinking",
 		"no-thinking",
 		...samplingFlags,
@@ -45,7 +46,8 @@ export const generate = command({
 			flags.chat ||
 			thinking !== undefined ||
 			flags.system !== undefined ||
-			flags.tools !== undefined;
+			flags.tools !== undefined ||
+			flags.image !== undefined;
 		if (isChat && flags.ids)
 			throw new UsageError("a chat needs a text, found --ids");
 		const start = starts[0] ?? (await readStdin());
@@ -61,7 +63,7 @@ export const generate = command({
 			typeof start !== "string"
 				? { ids: [...start] }
 				: isChat
-					? messagesOf(flags.system, start)
+					? messagesOf(flags.system, start, flags.image)
 					: start;
 
 		return withModel(flags, async (model) => {

@@ -39,12 +39,18 @@ export function thinkingOf(
 	return flags["no-thinking"] ? false : flags.thinking;
 }
 
-/** The system message, if there is one, in front of the user's. */
+/** The system message, if there is one, in front of the user's, in which the images come first. */
 export function messagesOf(
 	system: string | undefined,
 	prompt: string,
+	images: readonly string[] = [],
 ): Message[] {
-	const messages: Message[] = [{ role: "user", content: prompt }];
+	const shown = images.map((image) => ({ type: "image" as const, image }));
+	const content =
+		images.length > 0
+			? [...shown, { type: "text" as const, text: prompt }]
+			: prompt;
+	const messages: Message[] = [{ role: "user", content }];
 	if (system !== undefined)
 		messages.unshift({ role: "system", content: system });
 	return messages;
