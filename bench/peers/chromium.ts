@@ -11,7 +11,7 @@ import {
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, extname, join } from "node:path";
 import { build } from "esbuild";
 
 /** What lets a page share memory with its workers. */
@@ -19,6 +19,10 @@ const ISOLATION = {
 	"cross-origin-opener-policy": "same-origin",
 	"cross-origin-embedder-policy": "require-corp",
 	"cache-control": "no-store",
+};
+const TYPES: Readonly<Record<string, string>> = {
+	".mjs": "text/javascript",
+	".wasm": "application/wasm",
 };
 const BROWSER = process.env.CHROMIUM ?? "chromium";
 /** Linux counts the time of processes in hundredths of a second. */
@@ -36,7 +40,7 @@ export interface Page {
 
 /**
  * Opens a page that runs `script` with `query` as its address's query.
- * @param files by address: what else the page may fetch
+ * @param files by address: files, and folders of files, that the page may fetch
  */
 export async function openPage(
 	script: string,
@@ -81,13 +85,11 @@ export async function openPage(
 			settle?.(JSON.parse(Buffer.concat(chunks).toString()));
 			return send("application/json", "{}");
 		}
-		const file = files[path];
+		const file = fileAt(path, files);
 		if (file === undefined) return response.writeHead(404, ISOLATION).end();
 		response.writeHead(200, {
 			...ISOLATION,
-			"content-type": path.endsWith(".wasm")
-				? "application/wasm"
-				: "application/octet-stream",
+			"content-type": TYPES[extname(path)] ?? "application/octet-stream",
 			"content-length": statSync(file).size,
 		});
 		createReadStream(file).pipe(response);
@@ -145,6 +147,17 @@ export async function openPage(
 			});
 		},
 	};
+}
+
+function fileAt(
+	path: string,
+	files: Readonly<Record<string, string>>,
+): string | undefined {
+	for (const [address, file] of Object.entries(files)) {
+		if (path === address) return file;
+		if (path.startsWith(`${address}/`)) return join(file, basename(path));
+	}
+	return undefined;
 }
 
 /** A process and all that it has started, from /proc. */

@@ -11,6 +11,7 @@ const commands = {
 	"nibble-chromium": [join(HERE, "chromium.contender.ts"), "nibble"],
 	"wllama-2": [join(HERE, "chromium.contender.ts"), "wllama-2"],
 	"wllama-3": [join(HERE, "chromium.contender.ts"), "wllama-3"],
+	onnxruntime: [join(HERE, "chromium.contender.ts"), "onnxruntime"],
 } as const satisfies Record<string, readonly [string, ...string[]]>;
 
 export type ProgramName = keyof typeof commands;

@@ -28,7 +28,7 @@ export async function servePage(
 		const question = (await (await fetch("/next")).json()) as Question;
 		const answer = async () => {
 			if (question.ask === "load") {
-				const model = await (await fetch("/model.gguf")).blob();
+				const model = await (await fetch("/model")).blob();
 				subject = await load(model, threads);
 				const { about, loadMs } = subject;
 				return { about, loadMs };
