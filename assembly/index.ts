@@ -48,6 +48,8 @@ export {
   pack_qb4w_f32_packed,
   pack_qb4w_f32_i8,
 } from "./kernels/qb4w";
+export { embed_q4kw, gemm_qk8_q4kw, pack_q4kw_q4_k } from "./kernels/q4kw";
+export { embed_q6kw, gemm_qk8_q6kw, pack_q6kw_q6_k } from "./kernels/q6kw";
 export { embed_qb8w, gemm_qb8_qb8w, pack_qb8w_q8_0 } from "./kernels/qb8w";
 export {
   embed_qc8w,
@@ -58,6 +60,7 @@ export {
   pack_qc8w_i8_f32,
 } from "./kernels/qc8w";
 export { quantize_f32_qb8, quantize_f32_qd8, quantize_f32_qs8 } from "./kernels/quantize";
+export { quantize_f32_qk8 } from "./kernels/quantize-k";
 export { argmax_f32, logsoftmax_at_f32, softmax_f32 } from "./kernels/reduce";
 export { rope_f32, rope_table_f32 } from "./kernels/rope";
 export { gather_f32, pool_f32 } from "./kernels/rows";

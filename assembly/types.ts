@@ -29,3 +29,7 @@ export type QB8W = usize;
 export type QB4W = usize;
 /** 8-bit weights with a scale per row: kernels/qc8w.ts. */
 export type QC8W = usize;
+/** 4-bit weights in blocks of 256 with scales and minimums of groups: kernels/q4kw.ts. */
+export type Q4KW = usize;
+/** 6-bit weights in blocks of 256 with scales of groups: kernels/q6kw.ts. */
+export type Q6KW = usize;

@@ -60,6 +60,8 @@ export const activations = {
 		quantize: "quantize_f32_qs8",
 		rowBytes: (k) => 16 + 36 * Math.ceil(k / 32),
 	},
+	/** int8 with a scale per 256 columns, and sums of 16 and 32. */
+	qk8: { quantize: "quantize_f32_qk8", rowBytes: (k) => (308 * k) / 256 },
 } as const satisfies Record<string, Activation>;
 
 export type ActivationName = keyof typeof activations;
@@ -89,6 +91,12 @@ const nibbles =
 /** 8-bit codes, a scale per row, and the sum of each row. */
 const perRow: LayoutInfo["bytes"] = (n, k) =>
 	tiled(n) * (8 + 32 * Math.ceil(k / 32));
+
+/** As many bytes as `columns` columns of each row take in a file. */
+const blocks =
+	(columns: number, bytes: number): LayoutInfo["bytes"] =>
+	(n, k) =>
+		(tiled(n) * k * bytes) / columns;
 
 /** By the form of the input and that of the weights, where the input is quantized: a matrix is kept the same for all its forms of input. */
 export const layouts = {
@@ -175,6 +183,18 @@ export const layouts = {
 		embed: "embed_qb4w_f32",
 		activation: "qd8",
 		bytes: nibbles(4),
+	},
+	qk8_q4kw: {
+		gemm: "gemm_qk8_q4kw",
+		embed: "embed_q4kw",
+		activation: "qk8",
+		bytes: blocks(256, 144),
+	},
+	qk8_q6kw: {
+		gemm: "gemm_qk8_q6kw",
+		embed: "embed_q6kw",
+		activation: "qk8",
+		bytes: blocks(256, 210),
 	},
 } as const satisfies Record<string, LayoutInfo>;
 

@@ -27,6 +27,10 @@ export const signatures = {
 	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
 	embed_f32w: [["y", "F32"], ["tokens", "I32"], ["w", "F32W"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
+	embed_q4kw: [["y", "F32"], ["tokens", "I32"], ["w", "Q4KW"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
+	embed_q6kw: [["y", "F32"], ["tokens", "I32"], ["w", "Q6KW"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
 	embed_qb4w_bf16: [["y", "F32"], ["tokens", "I32"], ["w", "QB4W"], ["d", "i32"], ["block", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
 	embed_qb4w_f16: [["y", "F32"], ["tokens", "I32"], ["w", "QB4W"], ["d", "i32"], ["block", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
@@ -72,6 +76,10 @@ export const signatures = {
 	gemm_qd8_qb4w_f32: [["y", "F32"], ["x", "QD8"], ["w", "QB4W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_qd8_qc8w: [["y", "F32"], ["x", "QD8"], ["w", "QC8W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+	gemm_qk8_q4kw: [["y", "F32"], ["x", "QD8"], ["w", "Q4KW"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+	gemm_qk8_q6kw: [["y", "F32"], ["x", "QD8"], ["w", "Q6KW"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** Stores keys and values as f16, rounded to nearest even; beyond ±65504 they saturate. */
 	kv_write_f16: [["kv", "KV"], ["k", "F32"], ["v", "F32"], ["table", "I32"], ["sequence", "I32"], ["position", "I32"], ["kv_heads", "i32"], ["d", "i32"], ["pages", "i32"], ["page_bytes", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** Stores keys and values as f32. */
@@ -88,6 +96,10 @@ export const signatures = {
 	pack_f16w_f16: [["dst", "F16W"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** dst = the tiles of rows [lo, hi) of f32[n, k]; src holds those rows. Units are rows, in multiples of 16. */
 	pack_f32w_f32: [["dst", "F32W"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** dst = the tiles of rows [lo, hi) of Q4_K[n, k]; src holds those rows. Units are rows, in multiples of 16. */
+	pack_q4kw_q4_k: [["dst", "Q4KW"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** dst = the tiles of rows [lo, hi) of Q6_K[n, k]; src holds those rows. Units are rows, in multiples of 16. */
+	pack_q6kw_q6_k: [["dst", "Q6KW"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** dst = the tiles of rows [lo, hi) of a matrix [n, k] of int8 codes −8 … 7 with bf16 scales [n, k / block]; codes and scales hold those rows. Units are rows, in multiples of 16. */
 	pack_qb4w_bf16_i8: [["dst", "QB4W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** dst = the tiles of rows [lo, hi) of a matrix [n, k] of codes + 8, eight to an i32 from its low end, with bf16 scales [n, k / block]; codes and scales hold those rows. Units are rows, in multiples of 16. */
@@ -114,6 +126,8 @@ export const signatures = {
 	quantize_f32_qb8: [["y", "QD8"], ["x", "F32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** Rows of x[rows, k] as qd8 with a zero point: s = (max − min) / 255 where max ≥ 0 ≥ min, at least 2^-23, z = −128 − min / s and q = x / s + z, both rounded half to even and cut to −128 … 127. Units are rows. */
 	quantize_f32_qd8: [["y", "QD8"], ["x", "F32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** Rows of x[rows, k] as qk8, k a multiple of 256, as llama.cpp's Q8_K: d = −m / 127 where m is the block's first element of largest magnitude, q = x / d rounded half to even, so that m itself becomes −127. Units are rows. */
+	quantize_f32_qk8: [["y", "QD8"], ["x", "F32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** Rows of x[rows, k] as qd8 without a zero point: s = max |x| / 127.5, at least 2^-23, q = x / s rounded half to even and cut to −128 … 127. Units are rows. */
 	quantize_f32_qs8: [["y", "QD8"], ["x", "F32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, i] = x[t, i] / √(mean_j x[t, j]² + eps) · w[i] */

@@ -13,6 +13,8 @@ import {
 	rope_kv_write_i8,
 } from "./kv.ts";
 import * as norm from "./norm.ts";
+import * as q4kw from "./q4kw.ts";
+import * as q6kw from "./q6kw.ts";
 import * as qb4w from "./qb4w.ts";
 import * as qb8w from "./qb8w.ts";
 import * as qc8w from "./qc8w.ts";
@@ -21,6 +23,7 @@ import {
 	quantize_f32_qd8,
 	quantize_f32_qs8,
 } from "./quantize.ts";
+import { quantize_f32_qk8 } from "./quantize-k.ts";
 import * as reduce from "./reduce.ts";
 import * as rope from "./rope.ts";
 import * as rows from "./rows.ts";
@@ -38,12 +41,15 @@ export const reference: { readonly [K in KernelName]: Entry<K> } = {
 	rope_kv_write_f32,
 	rope_kv_write_i8,
 	...norm,
+	...q4kw,
+	...q6kw,
 	...qb4w,
 	...qb8w,
 	...qc8w,
 	quantize_f32_qb8,
 	quantize_f32_qd8,
 	quantize_f32_qs8,
+	quantize_f32_qk8,
 	...reduce,
 	...rope,
 	...rows,

@@ -90,7 +90,7 @@ function roundHalfAway(x: number): number {
 	return Math.sign(x) * Math.floor(Math.abs(x) + 0.5);
 }
 
-function roundHalfEven(x: number): number {
+export function roundHalfEven(x: number): number {
 	const up = Math.floor(x + 0.5);
 	return up - x === 0.5 && up % 2 !== 0 ? up - 1 : up;
 }
@@ -136,9 +136,10 @@ function symmetric(x: Float32Array): QuantizedRow {
 	};
 }
 
-type Quantize = Extract<KernelName, `quantize_f32_${"qb8" | "qd8" | "qs8"}`>;
+type Quantize = Extract<KernelName, `quantize_f32_${string}`>;
 
-function entry(
+/** The entry of a kernel that quantizes rows, tried on `ks` columns. */
+export function quantizing(
 	form: Form,
 	quantize: (x: Float32Array) => QuantizedRow,
 	ks: readonly number[],
@@ -180,6 +181,6 @@ function entry(
 	};
 }
 
-export const quantize_f32_qb8 = entry(qb8, blocks, [32, 160]);
-export const quantize_f32_qd8 = entry(qd8, asymmetric, [7, 32, 165]);
-export const quantize_f32_qs8 = entry(qd8, symmetric, [7, 32, 165]);
+export const quantize_f32_qb8 = quantizing(qb8, blocks, [32, 160]);
+export const quantize_f32_qd8 = quantizing(qd8, asymmetric, [7, 32, 165]);
+export const quantize_f32_qs8 = quantizing(qd8, symmetric, [7, 32, 165]);

@@ -1,0 +1,60 @@
+// Inputs quantized to int8 for weights in super-blocks of 256 columns: one scale, and the sums that minimums and zero points
+// of the weights are multiplied by.
+//
+//   qk8:    block of 256 columns | block | …                          308 bytes per block; x ≈ d · q
+//   block:  scale d (f32) | Σ q of each of its 8 groups (i16) | group 0 | … | group 7
+//   group:  32 columns: Σ of the first 16 q (i16) | Σ of the last 16 (i16) | q[0 .. 32)
+
+import { F32, QD8 } from "../types";
+import { BLOCK_COLUMNS, GROUPS_AT, QK8_BYTES, QK8_GROUP_BYTES } from "../super-blocks";
+
+/**
+ * Rows of x[rows, k] as qk8, k a multiple of 256, as llama.cpp's Q8_K: d = −m / 127 where m is the block's first element of
+ * largest magnitude, q = x / d rounded half to even, so that m itself becomes −127. Units are rows.
+ */
+export function quantize_f32_qk8(y: QD8, x: F32, k: i32, lo: i32, hi: i32): void {
+  const blocks = <usize>(k / BLOCK_COLUMNS);
+  const end = x + (<usize>hi * blocks << 10);
+  let to = y + <usize>lo * blocks * QK8_BYTES;
+  for (let from = x + (<usize>lo * blocks << 10); from < end; from += 1024) {
+    const inverse: f32 = -127 / extreme(from);
+    const finite = abs<f32>(inverse) < Infinity;
+    store<f32>(to, finite ? 1 / inverse : 0);
+    const by = f32x4.splat(finite ? inverse : 0);
+    for (let g: usize = 0; g < 8; g++) {
+      const columns = from + (g << 7);
+      for (let $i = 0; $i < 8; $i++) let q$i = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(columns, 16 * $i), by)));
+      const a = i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(q0, q1), i16x8.narrow_i32x4_s(q2, q3));
+      const b = i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(q4, q5), i16x8.narrow_i32x4_s(q6, q7));
+      const group = to + GROUPS_AT + g * QK8_GROUP_BYTES;
+      const first = sumOfBytes(a);
+      const last = sumOfBytes(b);
+      store<i16>(to + (g << 1), <i16>(first + last), 4);
+      store<i16>(group, <i16>first);
+      store<i16>(group, <i16>last, 2);
+      v128.store(group, a, 4);
+      v128.store(group, b, 20);
+    }
+    to += QK8_BYTES;
+  }
+}
+
+/** The first of 256 elements whose magnitude is largest. */
+function extreme(x: usize): f32 {
+  let most = f32x4.splat(0);
+  for (let i: usize = 0; i < 1024; i += 16) most = f32x4.max(most, f32x4.abs(v128.load(x + i)));
+  most = f32x4.max(most, v128.shuffle<i64>(most, most, 1, 0));
+  most = f32x4.max(most, v128.shuffle<i32>(most, most, 1, 0, 3, 2));
+  for (let i: usize = 0; i < 1024; i += 16) {
+    const found = i32x4.bitmask(f32x4.eq(f32x4.abs(v128.load(x + i)), most));
+    if (found != 0) return load<f32>(x + i + (<usize>ctz(found) << 2));
+  }
+  return 0;
+}
+
+// @ts-ignore: decorator
+@inline function sumOfBytes(bytes: v128): i32 {
+  let sums = i32x4.extadd_pairwise_i16x8_s(i16x8.extadd_pairwise_i8x16_s(bytes));
+  sums = i32x4.add(sums, v128.shuffle<i64>(sums, sums, 1, 0));
+  return i32x4.extract_lane(sums, 0) + i32x4.extract_lane(sums, 1);
+}
