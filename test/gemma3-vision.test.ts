@@ -15,6 +15,7 @@ import {
 	nanoGemma3,
 	renamedWeights,
 } from "./nano-gemma3.ts";
+import { testWith } from "./shared.ts";
 
 const seen = golden.filter((c) => c.image !== undefined);
 const picture = (i: number) => goldenImage(seen[i]!.image!);
@@ -204,4 +205,13 @@ describe("bad input", () => {
 			"this model reads text only",
 		);
 	});
+});
+
+describe("held-out questions", () => {
+	// One of ten: a single answer is 1 or 2 points of it.
+	for (const set of ["vqa", "chartqa_like"])
+		testWith("models/eval/nano-gemma3", `about ${set}`, async () => {
+			const { compareAccuracy } = await import("./gemma3-accuracy.ts");
+			await compareAccuracy(set, 10, 5);
+		});
 });
