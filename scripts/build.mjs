@@ -68,18 +68,26 @@ if (isStale("src/embedded/model.js", MODEL)) {
 	);
 }
 
-const [worker] = buildSync({
-	entryPoints: ["src/runtime/part.ts"],
-	bundle: true,
-	format: "esm",
-	minify: true,
-	target: "es2022",
-	write: false,
-}).outputFiles;
-writeFileSync(
-	"src/embedded/worker.js",
-	`export const source = ${JSON.stringify(worker.text)};\n`,
-);
+/** Bundles the code of a worker into a module that exports its text. The second may hold the first. */
+for (const [name, entry] of [
+	["worker", "src/runtime/part.ts"],
+	["engine", "src/runtime/web-worker.ts"],
+]) {
+	const [{ text }] = buildSync({
+		entryPoints: [entry],
+		bundle: true,
+		format: "esm",
+		minify: true,
+		target: "es2022",
+		// Browsers decode these images themselves.
+		external: ["jpeg-js", "@jsquash/webp"],
+		write: false,
+	}).outputFiles;
+	writeFileSync(
+		`src/embedded/${name}.js`,
+		`export const source = ${JSON.stringify(text)};\n`,
+	);
+}
 
 // Put together beside dist, so that a build that fails leaves the last one in place.
 const OUT = "build/dist";

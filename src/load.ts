@@ -203,12 +203,10 @@ async function loadCheckpoint(
 	const schemes: Record<string, number> = {};
 	for (const { matrix } of planned)
 		schemes[matrix.scheme] = (schemes[matrix.scheme] ?? 0) + 1;
+	const text = { where: checkpoint.name, images: images !== undefined };
 	const tokenizer =
-		checkpoint.tokenizer &&
-		createTokenizerFrom(checkpoint.tokenizer, {
-			where: checkpoint.name,
-			images: images !== undefined,
-		});
+		checkpoint.tokenizer && createTokenizerFrom(checkpoint.tokenizer, text);
+	if (checkpoint.tokenizer) runtime.onTokenizer?.(checkpoint.tokenizer, text);
 	options.onProgress?.({
 		status: "ready",
 		file: checkpoint.name,

@@ -1,6 +1,7 @@
 import type { Thread } from "../engine/pool.ts";
 import type { HubSurroundings } from "../sources/hub.ts";
 import type { ByteSource, Repository } from "../sources/source.ts";
+import type { createTokenizerFrom } from "../text/open.ts";
 
 /** The two builds of the kernels: for WebAssembly SIMD, and for the relaxed instructions that newer engines add. */
 export type Target = "simd" | "relaxed";
@@ -25,6 +26,8 @@ export interface Runtime {
 	spawn?(): Thread;
 	/** Lets timers, input and output have their turn. */
 	yield(): Promise<void>;
+	/** Told what a model's tokenizer is built from, for another thread to build one of its own. */
+	onTokenizer?(...made: Parameters<typeof createTokenizerFrom>): void;
 	/** Bytes of memory that the system could still give, where it says. */
 	freeMemoryBytes?(): number | undefined;
 }

@@ -23,14 +23,20 @@ export function blobSource(blob: Blob, name = nameOf(blob)): ByteSource {
 	};
 }
 
+/** Files by their paths in a folder, whose name it is. */
+export interface NamedBlobs {
+	readonly name: string;
+	readonly files: ReadonlyMap<string, Blob>;
+}
+
 /**
- * Files that a user chose (`<input type="file" multiple>`, or `webkitdirectory`) or dropped, as a repository.
+ * Files that a user chose (`<input type="file" multiple>`, or `webkitdirectory`) or dropped.
  * A folder's files are named relative to that folder, others by their own name.
  */
-export function filesRepository(
+export function nameFiles(
 	files: Iterable<File> | ArrayLike<File>,
 	name?: string,
-): Repository {
+): NamedBlobs {
 	const byName = new Map<string, File>();
 	let folder: string | undefined;
 	for (const file of Array.from(files)) {
@@ -38,15 +44,25 @@ export function filesRepository(
 		if (rest.length > 0) folder ??= top;
 		byName.set(rest.length > 0 ? rest.join("/") : file.name, file);
 	}
+	return { name: name ?? folder ?? "chosen files", files: byName };
+}
+
+/** Named blobs as a repository. */
+export function blobsRepository({ name, files }: NamedBlobs): Repository {
 	return {
-		name: name ?? folder ?? "chosen files",
-		list: async () => [...byName.keys()],
+		name,
+		list: async () => [...files.keys()],
 		async open(file) {
-			const found = byName.get(file);
+			const found = files.get(file);
 			return found && blobSource(found, file);
 		},
 	};
 }
+
+/** Files that a user chose or dropped, as a repository. */
+export const filesRepository = (
+	...chosen: Parameters<typeof nameFiles>
+): Repository => blobsRepository(nameFiles(...chosen));
 
 async function piece(
 	blob: Blob,
