@@ -367,16 +367,34 @@ describe.each([
 		);
 	});
 
-	test("is left alone by who only looks, unless it has the file", async () => {
-		const { from } = await open({}, { peek: true });
-		const source = (await from.open(WEIGHTS))!;
-		await source.read(0, 100);
-		expect(requests("cdn").map(startOf)).toEqual([0]);
-		expect(requests("cdn")[0]).toContain("bytes=0-65535");
-		await fetchWeights();
+	test("is left alone by who only looks at a large file", async () => {
+		const large = new Uint8Array(20 * 2 ** 20).fill(5);
+		server.files.set("large.gguf", { bytes: large, lfs: true });
+		const { from } = await open();
+		const source = (await from.open("large.gguf"))!;
+		expect(source.size).toBe(large.length);
+		same(await source.read(0, 100), large.subarray(0, 100));
+		same(await source.read(2e6, 1e6), large.subarray(2e6, 3e6));
+		await expect(source.read(large.length, 1)).rejects.toThrow(SourceError);
+		expect(requests("cdn").map((line) => line.split(" ")[3])).toEqual([
+			"bytes=0-65535",
+			"bytes=2000000-2999999",
+		]);
+
+		// In earnest, and by two at a time.
 		server.log.length = 0;
-		const again = (await from.open(WEIGHTS))!;
-		same(await again.read(2_000_000, 100), weights.subarray(2e6, 2e6 + 100));
+		const reads = [source.read(0, 19e6), source.read(3e6, 1000)];
+		for (const [i, bytes] of (await Promise.all(reads)).entries())
+			same(bytes, large.subarray(0, [19e6, 1000][i]));
+		expect(requests("cdn").map((line) => line.split(" ")[3])).toEqual([
+			`bytes=0-${large.length - 1}`,
+		]);
+		await source.close?.();
+		await source.close?.();
+
+		server.log.length = 0;
+		const again = (await from.open("large.gguf"))!;
+		same(await again.read(2e6, 100), large.subarray(2e6, 2e6 + 100));
 		await again.close?.();
 		expect(server.log).toEqual([]);
 	});

@@ -88,26 +88,38 @@ const SMALL_BYTES = 16 * 2 ** 20;
 const PIECE_BYTES = 4 * 2 ** 20;
 const PROGRESS_MILLISECONDS = 100;
 
-/** The file from the cache, if it is there and intact. A damaged one is removed, so that it does not stand in the way. */
-export async function findIntact(
+/** The file from the cache, if it is there and intact. */
+export async function findCached(
 	cache: HubCache,
 	entry: HubEntry,
-	signal?: AbortSignal,
+	{ signal, onProgress }: CacheOptions = {},
 ): Promise<ByteSource | undefined> {
 	const found = await cache.find(entry);
-	if (!found) return undefined;
+	if (!found || !(await isIntact(cache, entry, found, signal)))
+		return undefined;
+	const report = reporter(entry.file, onProgress);
+	report("initiate", 0);
+	report("done", found.size);
+	return found;
+}
+
+/** Size and hash are those that the Hub says. What is not is closed. */
+async function isIntact(
+	cache: HubCache,
+	entry: HubEntry,
+	found: ByteSource,
+	signal: AbortSignal | undefined,
+): Promise<boolean> {
 	let intact = false;
 	try {
-		intact = await isIntact(cache, entry, found, signal);
+		intact = await hasHash(cache, entry, found, signal);
+		return intact;
 	} finally {
 		if (!intact) await found.close?.();
 	}
-	if (intact) return found;
-	await cache.remove(entry);
-	return undefined;
 }
 
-async function isIntact(
+async function hasHash(
 	cache: HubCache,
 	entry: HubEntry,
 	found: ByteSource,
@@ -131,7 +143,7 @@ async function rememberVerified(cache: HubCache, entry: HubEntry) {
 const isLarge = ({ sizeBytes }: HubFile) => sizeBytes > SMALL_BYTES;
 
 /**
- * The file from the cache, fetched into it where it is missing, unfinished or damaged.
+ * Fetches what is missing of a file into the cache, and opens it there. A damaged one is removed before.
  * @throws (rejects with) SourceError where what comes is not what the Hub describes, and what `fetchRest` throws
  */
 export async function fetchCached(
@@ -142,15 +154,14 @@ export async function fetchCached(
 ): Promise<ByteSource> {
 	const report = reporter(entry.file, onProgress);
 	report("initiate", 0);
-	const found =
-		(await findIntact(cache, entry, signal)) ??
-		(await locked(cache, entry, signal, async () => {
-			// Whoever held the lock may have fetched it.
-			const found = await findIntact(cache, entry, signal);
-			if (found) return found;
-			await fetchVerified(cache, entry, fetchRest, report, signal);
-			return cache.find(entry);
-		}));
+	const found = await locked(cache, entry, signal, async () => {
+		// Whoever held the lock may have fetched it.
+		const found = await cache.find(entry);
+		if (found && (await isIntact(cache, entry, found, signal))) return found;
+		if (found) await cache.remove(entry);
+		await fetchVerified(cache, entry, fetchRest, report, signal);
+		return cache.find(entry);
+	});
 	if (found?.size !== entry.file.sizeBytes)
 		throw new SourceError(
 			`${entry.repo}: ${entry.file.path} disappeared from the cache while it was opened`,

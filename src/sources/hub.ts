@@ -2,12 +2,12 @@ import { OptionError, SourceError } from "../errors.ts";
 import {
 	type CacheOptions,
 	fetchCached,
-	findIntact,
+	findCached,
 	type HubCache,
 	note,
 } from "./cache.ts";
 import { download } from "./download.ts";
-import type { UrlOptions } from "./http.ts";
+import { addressOf, type UrlOptions } from "./http.ts";
 import {
 	askCommit,
 	askFiles,
@@ -19,6 +19,7 @@ import {
 	staysInside,
 } from "./hub-api.ts";
 import { chooseQuant, type HubName } from "./hub-name.ts";
+import { checkRange } from "./range.ts";
 import type { ByteSource, Repository } from "./source.ts";
 import { urlSource } from "./url.ts";
 
@@ -50,8 +51,6 @@ export interface HubSurroundings {
 export interface OpenHubOptions extends CacheOptions {
 	readonly hub?: HubOptions | undefined;
 	readonly surroundings?: HubSurroundings | undefined;
-	/** Read what is not in the cache yet by ranges instead of fetching whole files: to look at a model. @default false */
-	readonly peek?: boolean | undefined;
 	/** How requests are made. */
 	readonly http?: UrlOptions | undefined;
 }
@@ -66,10 +65,12 @@ interface Snapshot {
 }
 
 const ENDPOINT = "https://huggingface.co";
+/** Headers of checkpoints have less: the longest, of GGUF files, hold vocabularies of 10 MB. */
+const GLANCE_BYTES = 16 * 2 ** 20;
 
 /**
- * A model on the Hugging Face Hub as a repository of one commit, whatever happens to the branch meanwhile. `open` fetches
- * a file into the cache; `file` is the one that the name asked for.
+ * A model on the Hugging Face Hub as a repository of one commit, whatever happens to the branch meanwhile. Files go into
+ * the cache when they are opened, large ones when they are read; `file` is the one that the name asked for.
  * @throws (rejects with) SourceError, whose message says what to do; OptionError
  */
 export async function openHub(
@@ -197,24 +198,62 @@ async function openFile(
 ): Promise<ByteSource> {
 	const { path, sizeBytes } = file;
 	const entry = { repo: hub.repo, commit, file };
+	const found = cache && (await findCached(cache, entry, options));
+	if (found) return found;
+	if (offline)
+		throw missing(offline, `${path} is not in the cache, or damaged there`);
 	const url = fileUrl(hub, commit, path);
-	if (cache && !offline && !options.peek)
-		return fetchCached(
+	const far = async () => {
+		const source = await urlSource(url, hub.http);
+		if (source.size === sizeBytes) return source;
+		throw new SourceError(
+			`${source.name}: has ${source.size} bytes, expected ${sizeBytes}`,
+			{ url: source.name },
+		);
+	};
+	if (!cache) return far();
+	const near = () =>
+		fetchCached(
 			cache,
 			entry,
 			(fromBytes, write) =>
 				download(url, { fromBytes, sizeBytes }, hub.http, write),
 			options,
 		);
-	const found = cache && (await findIntact(cache, entry, options.signal));
-	if (found) return found;
-	if (offline) throw missing(offline, `${path} is not in the cache`);
-	const source = await urlSource(url, hub.http);
-	if (source.size === sizeBytes) return source;
-	throw new SourceError(
-		`${source.name}: has ${source.size} bytes, expected ${sizeBytes}`,
-		{ url: source.name },
-	);
+	return sizeBytes <= GLANCE_BYTES
+		? near()
+		: lateSource({ name: addressOf(url).shown, size: sizeBytes }, far, near);
+}
+
+/**
+ * A file that is read from afar as long as little is read of it, and fetched when it is read in earnest: a model that
+ * cannot run is found out by its header, before gigabytes have come.
+ */
+function lateSource(
+	{ name, size }: Pick<ByteSource, "name" | "size">,
+	far: () => Promise<ByteSource>,
+	near: () => Promise<ByteSource>,
+): ByteSource {
+	let glancedBytes = 0;
+	let opening: Promise<ByteSource> | undefined;
+	let fetching: Promise<ByteSource> | undefined;
+	return {
+		name,
+		size,
+		async read(offset, length, into) {
+			checkRange({ name, size }, offset, length, into);
+			glancedBytes += length;
+			if (glancedBytes > GLANCE_BYTES) fetching ??= near();
+			else opening ??= far();
+			const source = await (fetching ?? opening);
+			return source!.read(offset, length, into);
+		},
+		async close() {
+			const source = await fetching?.catch(() => undefined);
+			fetching = undefined;
+			await source?.close?.();
+		},
+	};
 }
 
 /** Whether it may be the network or the Hub's health, rather than the question, that is at fault. */
