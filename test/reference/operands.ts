@@ -42,6 +42,8 @@ const CANARY_BYTES = 64; // between regions: four vectors, so that a store past 
 /** Allocates the operands of one call in an image of the memory that the call starts from. */
 export class Operands {
 	readonly outputs: Output[] = [];
+	/** Bytes of each input, by its address. */
+	readonly inputs = new Map<number, number>();
 	readonly scratches: { readonly address: number; readonly bytes: number }[] =
 		[];
 	private bytes = new Uint8Array(1 << 16);
@@ -107,6 +109,7 @@ export class Operands {
 	/** Allocates an input with the bytes of `values`. */
 	put(values: ArrayBufferView): number {
 		const address = this.allocate(values.byteLength);
+		this.inputs.set(address, values.byteLength);
 		this.bytes.set(
 			new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
 			address,
