@@ -86,9 +86,15 @@ async function compare(
 ): Promise<Result[]> {
 	const model = await modelFile(shape, mix);
 	const contenders: Contender[] = [];
+	const started: ProgramName[] = [];
 	try {
 		for (const program of programs)
-			contenders.push(await startProgram(program, model, threads));
+			try {
+				contenders.push(await startProgram(program, model, threads));
+				started.push(program);
+			} catch (error) {
+				console.error(`${program} is left out of ${shape} ${mix}: ${error}`);
+			}
 		const all = await takeTurns(contenders, rounds);
 		return contenders.map(({ loaded }, i) => {
 			const rounds = all[i]!;
@@ -96,7 +102,7 @@ async function compare(
 				shape,
 				mix,
 				threads,
-				program: programs[i]!,
+				program: started[i]!,
 				about: loaded.about,
 				loadMs: loaded.loadMs,
 				peakMemoryBytes: Math.max(...rounds.map((r) => r.peakMemoryBytes)),
@@ -113,12 +119,12 @@ function print(comparison: Comparison): string {
 	const { machine, loadBefore, loadAfter, promptTokens, newTokens, results } =
 		comparison;
 	const [first] = programs as [ProgramName];
-	const rate = (speed: Speed, base: Speed) => [
+	const rate = (speed: Speed, base: Speed | undefined) => [
 		digits(speed.best),
 		`(${digits(speed.median)})`,
 		digits(speed.perCpuSecond),
-		`${digits(base.best / speed.best)}×`,
-		`${digits(base.perCpuSecond / speed.perCpuSecond)}×`,
+		base ? `${digits(base.best / speed.best)}×` : "",
+		base ? `${digits(base.perCpuSecond / speed.perCpuSecond)}×` : "",
 	];
 	const columns = ["", "(median)", "per CPU-s", `${first} ÷`, "÷ by CPU-s"];
 	const abouts = new Map(results.map((r) => [r.program, r.about]));
@@ -146,14 +152,14 @@ function print(comparison: Comparison): string {
 						b.mix === r.mix &&
 						b.threads === r.threads &&
 						b.program === first,
-				)!;
+				);
 				return [
 					r.shape,
 					r.mix,
 					String(r.threads),
 					r.program,
-					...rate(r.prefill, base.prefill),
-					...rate(r.decode, base.decode),
+					...rate(r.prefill, base?.prefill),
+					...rate(r.decode, base?.decode),
 					(r.peakMemoryBytes / 1e6).toFixed(0),
 					r.loadMs.toFixed(0),
 				];
