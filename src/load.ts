@@ -8,6 +8,7 @@ import { OptionError } from "./errors.ts";
 import { fillWeights } from "./fill.ts";
 import { checkFits } from "./fits.ts";
 import type { Checkpoint } from "./formats/checkpoint.ts";
+import { withVision } from "./formats/mmproj.ts";
 import { openCheckpoint } from "./formats/open.ts";
 import { createImages } from "./images.ts";
 import type { LoadedModel } from "./model.ts";
@@ -72,6 +73,8 @@ export interface LoadOptions {
 	readonly onProfile?: ((profile: StepProfile) => void) | undefined;
 	/** The checkpoint file within a folder, where it has several. @default model.safetensors, else the only GGUF file */
 	readonly file?: string | undefined;
+	/** The half that sees of a GGUF model that does: its file "mmproj-….gguf". @default none, the model then reads text only */
+	readonly mmproj?: Source | undefined;
 }
 
 /** Left free in each bank for activations, tables and the first keys and values. */
@@ -91,7 +94,7 @@ export async function load(
 	const { signal } = options;
 	checkOptions(options);
 	signal?.throwIfAborted();
-	const checkpoint = await openFrom(runtime, source, options);
+	const checkpoint = await openBoth(runtime, source, options);
 	try {
 		const loaded = await loadCheckpoint(runtime, checkpoint, options);
 		return {
@@ -100,6 +103,26 @@ export async function load(
 		};
 	} finally {
 		await checkpoint.close();
+	}
+}
+
+/** The checkpoint, with the half that sees where it is a file of its own. The caller closes it. */
+async function openBoth(
+	runtime: Runtime,
+	source: Source | undefined,
+	{ mmproj, ...options }: LoadOptions,
+): Promise<Checkpoint> {
+	const text = await openFrom(runtime, source, options);
+	if (mmproj === undefined) return text;
+	const opened = [text];
+	try {
+		const { signal } = options;
+		const vision = await openFrom(runtime, mmproj, { signal });
+		opened.push(vision);
+		return withVision(text, vision);
+	} catch (error) {
+		for (const checkpoint of opened) await checkpoint.close();
+		throw error;
 	}
 }
 

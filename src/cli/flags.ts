@@ -23,6 +23,11 @@ export const flags = {
 		about:
 			"checkpoint: a directory, a file or a URL (default: the embedded model)",
 	},
+	mmproj: {
+		kind: "text",
+		value: "SOURCE",
+		about: "the half that sees of a GGUF model: mmproj-….gguf",
+	},
 	threads: {
 		kind: "integer",
 		value: "N",
@@ -191,6 +196,7 @@ export type Values<Names extends FlagName> = {
 
 export const modelFlags = [
 	"model",
+	"mmproj",
 	"threads",
 	"banks",
 	"context-tokens",

@@ -16,6 +16,7 @@ export async function withModel<T>(
 		throw new UsageError(`--kernels is "${kernels}", expected simd or relaxed`);
 	const bar = progressBar(flags.quiet);
 	const model = await Model.load(flags.model, {
+		mmproj: flags.mmproj,
 		threads: flags.threads,
 		banks: flags.banks,
 		contextTokens: flags["context-tokens"],

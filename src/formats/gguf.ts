@@ -6,6 +6,7 @@ import { Shortage } from "./gguf-cursor.ts";
 import { samplingOf, tokenIdsOf } from "./gguf-generation.ts";
 import { type GgufHeader, isGguf, parseHeader } from "./gguf-header.ts";
 import { canonicalTensors } from "./gguf-names.ts";
+import { mmprojConfig, mmprojTensors } from "./mmproj.ts";
 import { storedTensor } from "./stored.ts";
 
 /** GGUF, in one file or split into parts named <prefix>-00001-of-00003.gguf, and so on. */
@@ -22,6 +23,12 @@ export const gguf: Format = {
 		await addParts(stored, source, header, folder);
 
 		const keys = keysOf(metadata, `${architecture}.`, source.name);
+		if (architecture === "clip")
+			return {
+				tensors: mmprojTensors(stored),
+				metadata: overview,
+				config: mmprojConfig(keys, source.name),
+			} satisfies Contents;
 		const divisors = await takeDivisors(stored);
 		const facts = factsOf(stored, divisors);
 		const heads = {
