@@ -1,6 +1,6 @@
 // npm run check:package: packs the package and looks at it as a stranger would. Says its sizes.
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
@@ -9,6 +9,9 @@ const KERNELS = ["dist/embedded/simd.wasm", "dist/embedded/relaxed.wasm"];
 /** Most bytes of the package without the embedded model, packed, and of one kernel build. */
 const PACKED_BYTES = 1_000_000;
 const KERNEL_BYTES = 200_000;
+/** How the README puts it. Numbers may be off by a tenth. */
+const STATED_SIZES =
+	/package has ([\d.]+) MB, of which ([\d.]+) MB are .* kernel builds have (\d+) kB and (\d+) kB/;
 const EXPECTED =
 	/^(package\.json|README\.md|CHANGELOG\.md|LICENSE|dist\/.+(\.js|\.d\.ts|\.wasm))$/;
 
@@ -44,9 +47,6 @@ try {
 		expect(EXPECTED.test(path), `${path} does not belong into the package`);
 	const model = files.find(({ path }) => path === MODEL);
 	expect(model, `${MODEL} is missing`);
-	for (const { path, size } of files)
-		if (KERNELS.includes(path))
-			expect(size <= KERNEL_BYTES, `${path} has ${size} bytes`);
 	// What the model adds is found by packing it alone.
 	const alone = run("tar", ["-czf", "-", MODEL], {
 		encoding: "buffer",
@@ -57,6 +57,23 @@ try {
 		withoutModel <= PACKED_BYTES,
 		`${withoutModel} packed bytes without the embedded model, expected at most ${PACKED_BYTES}`,
 	);
+
+	const kernels = KERNELS.map((path) => files.find((f) => f.path === path));
+	for (const { path, size } of kernels)
+		expect(size <= KERNEL_BYTES, `${path} has ${size} bytes`);
+	const stated = readFileSync("README.md", "utf8")
+		.match(STATED_SIZES)
+		?.slice(1);
+	const measured = [
+		size / 1e6,
+		alone.length / 1e6,
+		...kernels.map((file) => file.size / 1e3),
+	];
+	for (const [i, found] of measured.entries())
+		expect(
+			Math.abs(found - stated?.[i]) <= 0.1 * found,
+			`README.md says ${stated?.[i]}, which is ${found.toFixed(1)} by now`,
+		);
 
 	run(bin("publint"), ["run", "--strict", tarball]);
 	run(bin("attw"), [tarball, "--profile", "esm-only"]);
@@ -86,10 +103,9 @@ if (text === "") throw new Error("no text");
 		[
 			`package  ${kilobytes(size)} packed, ${kilobytes(unpackedSize)} unpacked, ${files.length} files`,
 			`         ${kilobytes(withoutModel)} packed without the embedded model`,
-			...KERNELS.map((path) => {
-				const { size } = files.find((file) => file.path === path);
-				return `kernels  ${kilobytes(size)}  ${path}`;
-			}),
+			...kernels.map(
+				({ path, size }) => `kernels  ${kilobytes(size)}  ${path}`,
+			),
 			"publint and arethetypeswrong (ESM only) found nothing; an installed copy generates text",
 		].join("\n"),
 	);
