@@ -387,7 +387,7 @@ describe.each([
 		for (const [i, bytes] of (await Promise.all(reads)).entries())
 			same(bytes, large.subarray(0, [19e6, 1000][i]));
 		expect(requests("cdn").map((line) => line.split(" ")[3])).toEqual([
-			`bytes=0-${large.length - 1}`,
+			undefined,
 		]);
 		await source.close?.();
 		await source.close?.();
@@ -437,7 +437,8 @@ function slowly(server: HubServer) {
 	return { stop: () => timers.forEach(clearInterval) };
 }
 
-const startOf = (line: string) => Number(/bytes=(\d+)/.exec(line)?.[1]);
+/** Where an answer was asked to begin. */
+const startOf = (line: string) => Number(/bytes=(\d+)/.exec(line)?.[1] ?? 0);
 
 /** Like toEqual, which takes seconds for a megabyte. */
 function same(actual: Uint8Array, expected: Uint8Array) {

@@ -82,7 +82,7 @@ describe.each(browsers)("the storages of a page in $name", (browser) => {
 			hub.token = TOKEN;
 			hub.cdnAnswer = (request, response) => {
 				const { range = "" } = request.headers;
-				sendSlowly(Number(/bytes=(\d+)/.exec(range)?.[1]), response);
+				sendSlowly(Number(/bytes=(\d+)/.exec(range)?.[1] ?? 0), response);
 				return true;
 			};
 			const args = [hub.url, hub.repo, WEIGHTS, SHARED, TOKEN];

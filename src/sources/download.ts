@@ -27,7 +27,8 @@ export async function download(
 		const start = done;
 		await get(
 			address,
-			() => [done, sizeBytes],
+			// The whole file may come compressed, a part of it may not.
+			() => (done === 0 ? undefined : [done, sizeBytes]),
 			options,
 			async (response, pieces) => {
 				let skip = sentBefore(address, response, done, sizeBytes);

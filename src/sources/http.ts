@@ -64,7 +64,7 @@ export function addressOf(url: string | URL): Address {
  */
 export async function get<T>(
 	address: Address,
-	span: Span | (() => Span) | undefined,
+	span: Span | (() => Span | undefined) | undefined,
 	options: UrlOptions,
 	receive: (
 		response: Response,

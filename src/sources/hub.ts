@@ -19,7 +19,7 @@ import {
 	staysInside,
 } from "./hub-api.ts";
 import { chooseQuant, type HubName } from "./hub-name.ts";
-import { checkRange } from "./range.ts";
+import { GLANCE_BYTES, lateSource } from "./late-source.ts";
 import type { ByteSource, Repository } from "./source.ts";
 import { urlSource } from "./url.ts";
 
@@ -65,8 +65,8 @@ interface Snapshot {
 }
 
 const ENDPOINT = "https://huggingface.co";
-/** Headers of checkpoints have less: the longest, of GGUF files, hold vocabularies of 10 MB. */
-const GLANCE_BYTES = 16 * 2 ** 20;
+/** For a question whose answer is in the cache too, if perhaps an old one. */
+const IMPATIENT = { retries: 0, idleMilliseconds: 10_000 };
 
 /**
  * A model on the Hugging Face Hub as a repository of one commit, whatever happens to the branch meanwhile. Files go into
@@ -146,19 +146,20 @@ async function findCommit(
 	offline: SourceError | undefined,
 ): Promise<Omit<Snapshot, "files">> {
 	if (isCommit(revision)) return { commit: revision, offline };
-	let reason = offline;
-	if (!reason)
-		try {
-			const commit = await askCommit(hub, revision);
-			if (cache) await note(cache.writeRef(hub.repo, revision, commit));
-			return { commit, offline: undefined };
-		} catch (error) {
-			if (!cache || !isOutage(error)) throw error;
-			reason = error;
-		}
-	const commit = await cache?.readRef(hub.repo, revision);
-	if (commit !== undefined) return { commit, offline: reason };
-	throw missing(reason, `${revision} is not in the cache`);
+	const known = await cache?.readRef(hub.repo, revision);
+	if (offline) {
+		if (known !== undefined) return { commit: known, offline };
+		throw missing(offline, `${revision} is not in the cache`);
+	}
+	const http = { ...hub.http, ...(known !== undefined && IMPATIENT) };
+	try {
+		const commit = await askCommit({ ...hub, http }, revision);
+		if (cache) await note(cache.writeRef(hub.repo, revision, commit));
+		return { commit, offline };
+	} catch (error) {
+		if (known === undefined || !isOutage(error)) throw error;
+		return { commit: known, offline: error };
+	}
 }
 
 /** Asks which files there are, unless the cache knows: a commit never changes. */
@@ -223,37 +224,6 @@ async function openFile(
 	return sizeBytes <= GLANCE_BYTES
 		? near()
 		: lateSource({ name: addressOf(url).shown, size: sizeBytes }, far, near);
-}
-
-/**
- * A file that is read from afar as long as little is read of it, and fetched when it is read in earnest: a model that
- * cannot run is found out by its header, before gigabytes have come.
- */
-function lateSource(
-	{ name, size }: Pick<ByteSource, "name" | "size">,
-	far: () => Promise<ByteSource>,
-	near: () => Promise<ByteSource>,
-): ByteSource {
-	let glancedBytes = 0;
-	let opening: Promise<ByteSource> | undefined;
-	let fetching: Promise<ByteSource> | undefined;
-	return {
-		name,
-		size,
-		async read(offset, length, into) {
-			checkRange({ name, size }, offset, length, into);
-			glancedBytes += length;
-			if (glancedBytes > GLANCE_BYTES) fetching ??= near();
-			else opening ??= far();
-			const source = await (fetching ?? opening);
-			return source!.read(offset, length, into);
-		},
-		async close() {
-			const source = await fetching?.catch(() => undefined);
-			fetching = undefined;
-			await source?.close?.();
-		},
-	};
 }
 
 /** Whether it may be the network or the Hub's health, rather than the question, that is at fault. */
