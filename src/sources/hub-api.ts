@@ -1,7 +1,7 @@
 import { SourceError } from "../errors.ts";
 import { type Address, addressOf, get, type UrlOptions } from "./http.ts";
 
-/** A repository of the Hub that can be asked. `fetch` alone does it, in every runtime; @huggingface/hub would add 300 kB and its own cache. */
+/** A repository of the Hub that can be asked. `fetch` is all it takes, in every runtime; @huggingface/hub would bring more packages, one of them WebAssembly. */
 export interface Hub {
 	/** "owner/name". */
 	readonly repo: string;
