@@ -7,7 +7,7 @@
 
 import { lowNibbles } from "./int8";
 import { half, halfAt } from "./tile";
-import { blockMinimum, halves, minimumsOf, openD, openDmin, openMinimums, openScales } from "./super-blocks";
+import { blockMinimum, halves, openD, openDmin, openMinimums, openScales, pairs } from "./super-blocks";
 
 const DMIN: usize = 32;
 const LOW: usize = 64;
@@ -38,7 +38,7 @@ export function subtractMinimums(f: usize, block: usize, x: usize): void {
     const first = sixBitMinimums(block, i, 0);
     const second = sixBitMinimums(block, i, 1);
     const sums = v128.load32_splat(x + (<usize>i << 2), 4);
-    for (let $v = 0; $v < 4; $v++) a$v = i32x4.add(a$v, i32x4.dot_i16x8_s(minimumsOf(first, second, $v), sums));
+    for (let $v = 0; $v < 4; $v++) a$v = i32x4.add(a$v, i32x4.dot_i16x8_s(pairs(first, second, $v), sums));
   }
   const dx = v128.load32_splat(x);
   for (let $v = 0; $v < 4; $v++) v128.store(f, blockMinimum(a$v, halves(block + DMIN, $v), dx, v128.load(f, 16 * $v)), 16 * $v);

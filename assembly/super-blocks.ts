@@ -5,35 +5,38 @@
 //   Σ x · w = dx · (d · Σ_g s[g] · Σ x · (code − zero) − dmin · Σ_g m[g] · Σ x)        x ≈ dx · integer, qk8
 //
 // All sums over a block are exact in 32 bits. A block then adds two rounded products to its row's result, dmin's first, in
-// every kernel alike.
+// every kernel alike. int8.ts has the ways to multiply: inputs are −127 … 127, so that DOT16 holds, for 16 columns, products
+// by codes up to 31, or up to 63 with a zero of 32, and for 32 columns by codes up to 15. A scale multiplies these sums as it
+// widens them.
 //
 // One input row: a layout's own kernel reads its tiles as they are. More rows: a block of a tile is opened in scratch memory,
 // where it stays in the first cache while all rows go over it.
 //
 //   scratch:       results, 16 f32 per input row | integer sums, 16 per input row | opened block | inputs, where they are widened
 //   opened block:  d | dmin: f32, rows 0-15 each
-//                  scales: i32, rows 0-15 of group 0 | group 1 | … of 16 groups at most
-//                  minimums: i16, those of groups 2i and 2i + 1 side by side, rows 0-15 | … of 8 pairs at most
-//                  codes as int8.ts has them, group of 32 columns after group
+//                  scales: i16 pairs (s, s), rows 0-15 of group 0 | group 1 | … of 16 groups at most
+//                  minimums: i16 pairs, rows 0-15 | … of 16 pairs at most: (m of group 2i, of group 2i + 1) of groups of 32
+//                  columns, (m, m) of those of 16
+//                  codes as int8.ts has them, 32 columns after 32 columns
 
 import { F32Or0 } from "./types";
-import { blockSum, dot, dot32, SPARE_ROWS, storeWide, WIDE_BYTES, widen } from "./int8";
+import { blockSum, codesBytes, dot, DOT16, dot16, DOT32, dot32, even, lowBytes, odd, PLAIN, SPARE_ROWS, storeWide } from "./int8";
 import { finish, lower, RESULT_BYTES, ROWS, upper } from "./tile";
 
 /** Columns of a block. */
 export const BLOCK_COLUMNS: i32 = 256;
 
-/** Bytes of a block of inputs, where its groups start, and theirs. */
-export const QK8_BYTES: usize = 308;
+/** Bytes of a block of inputs (kernels/quantize-k.ts), where its groups of 32 columns start, and theirs. */
+export const QK8_BYTES: usize = 340;
 export const GROUPS_AT: usize = 20;
-export const QK8_GROUP_BYTES: usize = 36;
+export const QK8_GROUP_BYTES: usize = 40;
 
 // Offsets in an opened block.
 const D: usize = 0;
 const DMIN: usize = 64;
 const SCALES: usize = 128;
-const MINIMUMS: usize = SCALES + 16 * 64;
-const CODES: usize = MINIMUMS + 8 * 64;
+const MINIMUMS: usize = 1152;
+const CODES: usize = 2176;
 
 /** Input rows that go over a block. */
 const MAX_ROWS: i32 = 256;
@@ -42,44 +45,46 @@ const OPENED: usize = 2 * SUMS;
 const INPUTS: usize = OPENED + CODES + 8192;
 /** What is left of 512 KiB of scratch memory. */
 const INPUT_BYTES: usize = 524288 - INPUTS;
+/** A block of inputs with 16 bits per value. */
+const WIDE_GROUP_BYTES: usize = 72;
+const WIDE_BLOCK_BYTES: usize = 576;
+
+/** How codes below 128 are opened. */
+export const NARROW: i32 = ASC_FEATURE_RELAXED_SIMD ? DOT32 : PLAIN;
 
 /** f[0 .. 16) += the sums of one input row over `blocks` blocks of a tile. */
-export type MultiplyRow = (f: usize, tile: usize, x: usize, blocks: i32) => void;
+export type MultiplyRow = (f: usize, tile: usize, x: usize, blocks: i32, how: i32) => void;
 
 /** Opens a block of a tile. */
-export type Open = (opened: usize, block: usize) => void;
+export type Open = (opened: usize, block: usize, how: i32) => void;
 
 /**
- * x is qk8, k a multiple of 256: y = residual + (bias + Σ x · w). `columns` are those of a group, 16 or 32; `minimums` says
- * whether there are any.
+ * x is qk8, k a multiple of 256: y = residual + (bias + Σ x · w). Scales are those of groups of `columns` columns, 16 or 32:
+ * where they are 32, zero is 0. Minimums are those of groups of `minimums` columns, 16 or 32; 0 is none.
  */
-export function gemmSuperBlocks(y: usize, x: usize, w: usize, blockBytes: usize, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, scratch: usize, lo: i32, hi: i32, columns: i32, zero: i32, minimums: bool, one: MultiplyRow, open: Open): void {
+export function gemmSuperBlocks(y: usize, x: usize, w: usize, blockBytes: usize, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, scratch: usize, lo: i32, hi: i32, columns: i32, zero: i32, minimums: i32, how: i32, one: MultiplyRow, open: Open): void {
   const blocks = k / BLOCK_COLUMNS;
   const rowBytes = <usize>blocks * QK8_BYTES;
-  const wideBytes = <usize>blocks * 8 * WIDE_BYTES;
-  const most = ASC_FEATURE_RELAXED_SIMD ? MAX_ROWS : min(MAX_ROWS, <i32>(INPUT_BYTES / wideBytes));
-  for (let t = 0; t < rows; t += most) {
-    const count = min(most, rows - t);
+  const wideBytes = <usize>blocks * WIDE_BLOCK_BYTES;
+  const isWide = how == PLAIN && rows > 1;
+  const atOnce = isWide ? min(MAX_ROWS, <i32>(INPUT_BYTES / wideBytes)) : MAX_ROWS;
+  for (let t = 0; t < rows; t += atOnce) {
+    const count = min(atOnce, rows - t);
     const from = x + <usize>t * rowBytes;
-    if (!ASC_FEATURE_RELAXED_SIMD && rows > 1) {
-      for (let i = 0; i < count; i++) {
-        const to = scratch + INPUTS + <usize>i * wideBytes;
-        for (let b: usize = 0; b < <usize>blocks; b++) widen(to + b * 8 * WIDE_BYTES, from + <usize>i * rowBytes + b * QK8_BYTES + GROUPS_AT, 0, QK8_GROUP_BYTES, 1, 8);
-      }
-    }
+    if (isWide) widenBlocks(scratch + INPUTS, from, count * blocks);
     memory.fill(scratch + SUMS, 0, <usize>count * RESULT_BYTES);
     for (let j = lo; j < hi; j += ROWS) {
       const tile = w + <usize>(j / ROWS) * <usize>blocks * blockBytes;
       memory.fill(scratch, 0, <usize>count * RESULT_BYTES);
-      if (rows == 1) one(scratch, tile, x, blocks);
+      if (rows == 1) one(scratch, tile, x, blocks, how);
       for (let b = 0; b < blocks && rows > 1; b++) {
         const input = from + <usize>b * QK8_BYTES;
-        open(scratch + OPENED, tile + <usize>b * blockBytes);
-        if (ASC_FEATURE_RELAXED_SIMD) multiply(columns, scratch + SUMS, scratch + OPENED, zero, input + GROUPS_AT, rowBytes, count);
-        else multiply(columns, scratch + SUMS, scratch + OPENED, zero, scratch + INPUTS + <usize>b * 8 * WIDE_BYTES, wideBytes, count);
+        open(scratch + OPENED, tile + <usize>b * blockBytes, how);
+        if (isWide) multiply(PLAIN, columns, scratch + SUMS, scratch + OPENED, zero, scratch + INPUTS + <usize>b * WIDE_BLOCK_BYTES, wideBytes, count);
+        else if (ASC_FEATURE_RELAXED_SIMD) multiply(how, columns, scratch + SUMS, scratch + OPENED, zero, input + GROUPS_AT, rowBytes, count);
         for (let i = 0; i < count; i++) {
           const at = <usize>i * RESULT_BYTES;
-          closeBlock(scratch + at, scratch + SUMS + at, scratch + OPENED, input + <usize>i * rowBytes, columns, minimums);
+          closeBlock(scratch + at, scratch + SUMS + at, scratch + OPENED, input + <usize>i * rowBytes, minimums);
         }
       }
       for (let i = 0; i < count; i++) finish(y, scratch + <usize>i * RESULT_BYTES, bias, residual, t + i, j, n);
@@ -101,17 +106,21 @@ export function gemmSuperBlocks(y: usize, x: usize, w: usize, blockBytes: usize,
 
 /** Adds the integer sums of one input row to its results, and clears them. */
 // @ts-ignore: decorator
-@inline function closeBlock(f: usize, sums: usize, opened: usize, x: usize, columns: i32, minimums: bool): void {
+@inline function closeBlock(f: usize, sums: usize, opened: usize, x: usize, minimums: i32): void {
   const dx = v128.load32_splat(x);
   for (let v: usize = 0; v < 64; v += 16) {
     let result = v128.load(f + v);
-    if (minimums) {
-      let least = i32x4.splat(0);
+    if (minimums != 0) {
       const m = opened + MINIMUMS + v;
-      if (columns == 32) {
+      let least = i32x4.splat(0);
+      if (minimums == 32) {
         for (let i: usize = 0; i < 4; i++) least = i32x4.add(least, i32x4.dot_i16x8_s(v128.load(m + (i << 6)), v128.load32_splat(x + (i << 2), 4)));
       } else {
-        for (let i: usize = 0; i < 8; i++) least = i32x4.add(least, i32x4.dot_i16x8_s(v128.load(m + (i << 6)), v128.load32_splat(x + GROUPS_AT + i * QK8_GROUP_BYTES)));
+        for (let i: usize = 0; i < 8; i++) {
+          const group = x + GROUPS_AT + i * QK8_GROUP_BYTES;
+          least = i32x4.add(least, i32x4.dot_i16x8_s(v128.load(m + (i << 7)), v128.load32_splat(group)));
+          least = i32x4.add(least, i32x4.dot_i16x8_s(v128.load(m + (i << 7), 64), v128.load32_splat(group, 4)));
+        }
       }
       result = blockMinimum(least, v128.load(opened + DMIN + v), dx, result);
     }
@@ -123,18 +132,13 @@ export function gemmSuperBlocks(y: usize, x: usize, w: usize, blockBytes: usize,
 /** Opens 16 f16 as d. */
 // @ts-ignore: decorator
 @inline export function openD(opened: usize, packed: usize): void {
-  openHalves(opened + D, packed);
+  for (let $v = 0; $v < 4; $v++) v128.store(opened + D, halves(packed, $v), 16 * $v);
 }
 
 /** Opens 16 f16 as dmin. */
 // @ts-ignore: decorator
 @inline export function openDmin(opened: usize, packed: usize): void {
-  openHalves(opened + DMIN, packed);
-}
-
-// @ts-ignore: decorator
-@inline function openHalves(to: usize, packed: usize): void {
-  for (let $v = 0; $v < 4; $v++) v128.store(to, halves(packed, $v), 16 * $v);
+  for (let $v = 0; $v < 4; $v++) v128.store(opened + DMIN, halves(packed, $v), 16 * $v);
 }
 
 /** Packed f16 of rows 4v to 4v + 3 as f32. */
@@ -148,86 +152,98 @@ export function gemmSuperBlocks(y: usize, x: usize, w: usize, blockBytes: usize,
 // @ts-ignore: decorator
 @inline export function openScales(opened: usize, g: i32, scales: v128): void {
   const to = opened + SCALES + (<usize>g << 6);
-  for (let $v = 0; $v < 4; $v++) v128.store(to, scalesOf(scales, $v), 16 * $v);
+  for (let $v = 0; $v < 4; $v++) v128.store(to, pairs(scales, scales, $v), 16 * $v);
 }
 
-/** Scales of rows 4v to 4v + 3 of 16 signed bytes. */
-// @ts-ignore: decorator
-@inline export function scalesOf(scales: v128, v: i32): v128 {
-  const eight = v < 2 ? i16x8.extend_low_i8x16_s(scales) : i16x8.extend_high_i8x16_s(scales);
-  return v & 1 ? i32x4.extend_high_i16x8_s(eight) : i32x4.extend_low_i16x8_s(eight);
-}
-
-/** Opens the minimums of groups 2i and 2i + 1: unsigned bytes, rows 0-15 each. */
+/** Opens pair i of minimums: signed bytes, rows 0-15 each. */
 // @ts-ignore: decorator
 @inline export function openMinimums(opened: usize, i: i32, first: v128, second: v128): void {
   const to = opened + MINIMUMS + (<usize>i << 6);
-  for (let $v = 0; $v < 4; $v++) v128.store(to, minimumsOf(first, second, $v), 16 * $v);
+  for (let $v = 0; $v < 4; $v++) v128.store(to, pairs(first, second, $v), 16 * $v);
 }
 
-/** Minimums of two groups for rows 4v to 4v + 3, side by side in 16 bits. */
+/** Signed bytes of rows 4v to 4v + 3, from two vectors of 16 rows, side by side in 16 bits. */
 // @ts-ignore: decorator
-@inline export function minimumsOf(first: v128, second: v128, v: i32): v128 {
-  const pairs =
+@inline export function pairs(first: v128, second: v128, v: i32): v128 {
+  const bytes =
     v < 2
       ? v128.shuffle<i8>(first, second, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
       : v128.shuffle<i8>(first, second, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-  return v & 1 ? i16x8.extend_high_i8x16_u(pairs) : i16x8.extend_low_i8x16_u(pairs);
+  return v & 1 ? i16x8.extend_high_i8x16_s(bytes) : i16x8.extend_low_i8x16_s(bytes);
 }
-
-/** Bytes of an opened group of 32 columns, where each code takes a byte, or two where products are plain. */
-const GROUP_CODES: usize = ASC_FEATURE_RELAXED_SIMD ? 512 : 1024;
 
 /** Where the codes of group g of 32 columns are opened. */
 // @ts-ignore: decorator
-@inline export function openedCodes(opened: usize, g: i32): usize {
-  return opened + CODES + <usize>g * GROUP_CODES;
+@inline export function openedCodes(opened: usize, g: i32, how: i32): usize {
+  return opened + CODES + <usize>g * codesBytes(how);
 }
 
 /** Opens codes of 4 columns of 4 rows: those of rows 4v to 4v + 3 and columns 4s to 4s + 3 of a group. */
 // @ts-ignore: decorator
-@inline export function openCodes(group: usize, v: i32, s: i32, codes: v128): void {
+@inline export function openCodes(group: usize, v: i32, s: i32, codes: v128, how: i32): void {
   const at = <usize>(((v & 2) << 7) | ((v & 1) << 4) | (s << 5));
-  if (ASC_FEATURE_RELAXED_SIMD) v128.store(group + at, codes);
-  else storeWide(group, at, codes);
+  if (how == PLAIN) storeWide(group, at, codes);
+  else v128.store(group + at, codes);
 }
 
-/** Input rows of a register tile, in either build: int8.ts says why. */
-const T = 6;
-const PLAIN_T = 5;
-
-/** sums[t, 0 .. 16) += Σ_g s[g] · Σ x[t] · (codes − zero) for `rows` rows of input groups, `rowBytes` apart. */
-function multiply(columns: i32, sums: usize, opened: usize, zero: i32, x: usize, rowBytes: usize, rows: i32): void {
-  for (let t = 0; t < rows; t += ASC_FEATURE_RELAXED_SIMD ? T : PLAIN_T) {
-    const to = sums + <usize>t * RESULT_BYTES;
-    const from = x + <usize>t * rowBytes;
-    if (ASC_FEATURE_RELAXED_SIMD) {
-      if (columns == 32) wide(32, to, opened, zero, from, rowBytes, rows - t);
-      else wide(16, to, opened, zero, from, rowBytes, rows - t);
-    } else {
-      if (columns == 32) plain(32, to, opened, zero, from, rowBytes, rows - t);
-      else plain(16, to, opened, zero, from, rowBytes, rows - t);
+/** Writes the groups of `blocks` blocks of inputs with 16 bits per value, in the order 0 2 1 3 of each four. */
+function widenBlocks(to: usize, from: usize, blocks: i32): void {
+  for (let b = 0; b < blocks; b++, from += QK8_BYTES) {
+    for (let g: usize = 0; g < 8; g++, to += WIDE_GROUP_BYTES) {
+      const x = from + GROUPS_AT + g * QK8_GROUP_BYTES;
+      store<i64>(to, load<i64>(x));
+      for (let $i = 0; $i < 2; $i++) {
+        const bytes = v128.load(x, 8 + 16 * $i);
+        const evens = even(bytes);
+        const odds = odd(bytes);
+        v128.store(to, v128.shuffle<i32>(evens, odds, 0, 4, 1, 5), 8 + 32 * $i);
+        v128.store(to, v128.shuffle<i32>(evens, odds, 2, 6, 3, 7), 24 + 32 * $i);
+      }
     }
   }
 }
 
-// −zero in the 16-bit lanes whose sums are meant: both halves of a group of 32 columns, its first, its last.
+/** Where sums over 16 columns start, given the two sums of their inputs: at −zero · Σ x. */
 // @ts-ignore: decorator
-@inline export function zerosOfFirst(zero: i32): v128 {
-  return i32x4.splat(-zero & 0xffff);
-}
-// @ts-ignore: decorator
-@inline export function zerosOfLast(zero: i32): v128 {
-  return i32x4.splat(-zero << 16);
+@inline export function start(sums: v128, zeros: v128, how: i32): v128 {
+  return how == DOT16 ? i16x8.mul(sums, zeros) : i32x4.dot_i16x8_s(sums, zeros);
 }
 
-// The register tiles. Rows past the last repeat it. Steps are 4 columns; at half a group scales of 16 columns come in.
-
+/** s · a, where a are sums that were added up as `how` says, and s is a pair of scales. */
 // @ts-ignore: decorator
-@inline function wide(columns: i32, sums: usize, opened: usize, zero: i32, x: usize, rowBytes: usize, rows: i32): void {
+@inline export function scaled(a: v128, scales: v128, how: i32): v128 {
+  return how == DOT16 ? i32x4.dot_i16x8_s(a, scales) : i32x4.mul(a, i32x4.shr_s(scales, 16));
+}
+
+/** sum + Σ x · codes over 4 columns: codes are below 128, and fit where `how` adds them up. */
+// @ts-ignore: decorator
+@inline export function addProducts(x: v128, codes: v128, sum: v128, how: i32): v128 {
+  if (how == DOT16) return dot16(x, codes, sum);
+  if (how == DOT32) return dot32(x, codes, sum);
+  return dot(odd(x), i16x8.shr_u(codes, 8), dot(even(x), v128.and(codes, lowBytes()), sum));
+}
+
+/** sums[t, 0 .. 16) += Σ_g s[g] · Σ x[t] · (codes − zero) for `rows` rows of input groups, `rowBytes` apart. */
+function multiply(how: i32, columns: i32, sums: usize, opened: usize, zero: i32, x: usize, rowBytes: usize, rows: i32): void {
+  if (how == PLAIN) {
+    for (let t = 0; t < rows; t += NARROW_T) plain(columns, sums + <usize>t * RESULT_BYTES, opened, zero, x + <usize>t * rowBytes, rowBytes, rows - t);
+  } else if (ASC_FEATURE_RELAXED_SIMD) {
+    if (how == DOT16) {
+      for (let t = 0; t < rows; t += NARROW_T) narrow(columns, sums + <usize>t * RESULT_BYTES, opened, zero, x + <usize>t * rowBytes, rowBytes, rows - t);
+    } else {
+      for (let t = 0; t < rows; t += T) wide(columns, sums + <usize>t * RESULT_BYTES, opened, zero, x + <usize>t * rowBytes, rowBytes, rows - t);
+    }
+  }
+}
+
+/** Input rows of the register tiles: int8.ts says why. */
+const T = 6;
+const NARROW_T = 5;
+
+// The register tiles. Rows past the last repeat it. Steps are 4 columns; a scale comes in after 4 of them, or after 8.
+
+function wide(columns: i32, sums: usize, opened: usize, zero: i32, x: usize, rowBytes: usize, rows: i32): void {
   const zeros = i16x8.splat(<i16>-zero);
-  const firstZeros = zerosOfFirst(zero);
-  const lastZeros = zerosOfLast(zero);
   for (let h: usize = 0; h < 2; h++) {
     let w = opened + CODES + (h << 8);
     let s = opened + SCALES + (h << 5);
@@ -238,84 +254,141 @@ function multiply(columns: i32, sums: usize, opened: usize, zero: i32, x: usize,
     let w1: v128;
     for (let g = 0; g < 8; g++) {
       for (let $t = 0; $t < T; $t++) {
-        let a0_$t = i32x4.dot_i16x8_s(v128.load32_splat(x$t), columns == 32 ? zeros : firstZeros);
+        let a0_$t = i32x4.dot_i16x8_s(v128.load32_splat(x$t), zeros);
         let a1_$t = a0_$t;
       }
       for (let $s = 0; $s < 8; $s++) {
-        if (columns == 16 && $s == 4) {
-          for (let $t = 0; $t < T; $t++) {
-            scale(to + 64 * $t, a0_$t, a1_$t, s);
-            a0_$t = i32x4.dot_i16x8_s(v128.load32_splat(x$t), lastZeros);
-            a1_$t = a0_$t;
+        if ($s == 4) {
+          if (columns == 16) {
+            w0 = i32x4.shr_s(v128.load(s), 16);
+            w1 = i32x4.shr_s(v128.load(s, 16), 16);
+            for (let $t = 0; $t < T; $t++) {
+              add(to + 64 * $t, i32x4.mul(a0_$t, w0), i32x4.mul(a1_$t, w1));
+              a0_$t = i32x4.dot_i16x8_s(v128.load32_splat(x$t, 4), zeros);
+              a1_$t = a0_$t;
+            }
+            s += 64;
           }
-          s += 64;
         }
         w0 = v128.load(w, 32 * $s);
         w1 = v128.load(w, 32 * $s + 16);
         for (let $t = 0; $t < T; $t++) {
-          b = v128.load32_splat(x$t, 4 + 4 * $s);
+          b = v128.load32_splat(x$t, 8 + 4 * $s);
           a0_$t = dot32(b, w0, a0_$t);
           a1_$t = dot32(b, w1, a1_$t);
         }
       }
+      w0 = i32x4.shr_s(v128.load(s), 16);
+      w1 = i32x4.shr_s(v128.load(s, 16), 16);
       for (let $t = 0; $t < T; $t++) {
-        scale(to + 64 * $t, a0_$t, a1_$t, s);
+        add(to + 64 * $t, i32x4.mul(a0_$t, w0), i32x4.mul(a1_$t, w1));
         x$t += QK8_GROUP_BYTES;
       }
-      w += GROUP_CODES;
+      w += 512;
       s += 64;
     }
   }
 }
 
-// @ts-ignore: decorator
-@inline function plain(columns: i32, sums: usize, opened: usize, zero: i32, x: usize, rowBytes: usize, rows: i32): void {
+function narrow(columns: i32, sums: usize, opened: usize, zero: i32, x: usize, rowBytes: usize, rows: i32): void {
   const zeros = i16x8.splat(<i16>-zero);
-  const firstZeros = zerosOfFirst(zero);
-  const lastZeros = zerosOfLast(zero);
   for (let h: usize = 0; h < 2; h++) {
-    let w = opened + CODES + (h << 9);
+    let w = opened + CODES + (h << 8);
     let s = opened + SCALES + (h << 5);
     const to = sums + (h << 5);
-    for (let $t = 0; $t < PLAIN_T; $t++) let x$t = x + <usize>min($t, rows - 1) * rowBytes;
+    for (let $t = 0; $t < NARROW_T; $t++) let x$t = x + <usize>min($t, rows - 1) * rowBytes;
     let b: v128;
     let w0: v128;
     let w1: v128;
     for (let g = 0; g < 8; g++) {
-      for (let $t = 0; $t < PLAIN_T; $t++) {
-        let a0_$t = i32x4.dot_i16x8_s(v128.load32_splat(x$t), columns == 32 ? zeros : firstZeros);
+      for (let $t = 0; $t < NARROW_T; $t++) {
+        let a0_$t = i16x8.mul(v128.load32_splat(x$t), zeros);
         let a1_$t = a0_$t;
       }
-      for (let $s = 0; $s < 16; $s++) {
-        if (columns == 16 && $s == 8) {
-          for (let $t = 0; $t < PLAIN_T; $t++) {
-            scale(to + 64 * $t, a0_$t, a1_$t, s);
-            a0_$t = i32x4.dot_i16x8_s(v128.load32_splat(x$t), lastZeros);
-            a1_$t = a0_$t;
+      for (let $s = 0; $s < 8; $s++) {
+        if ($s == 4) {
+          if (columns == 16) {
+            w0 = v128.load(s);
+            w1 = v128.load(s, 16);
+            for (let $t = 0; $t < NARROW_T; $t++) {
+              add(to + 64 * $t, i32x4.dot_i16x8_s(a0_$t, w0), i32x4.dot_i16x8_s(a1_$t, w1));
+              a0_$t = i16x8.mul(v128.load32_splat(x$t, 4), zeros);
+              a1_$t = a0_$t;
+            }
+            s += 64;
           }
-          s += 64;
         }
         w0 = v128.load(w, 32 * $s);
         w1 = v128.load(w, 32 * $s + 16);
-        for (let $t = 0; $t < PLAIN_T; $t++) {
-          b = v128.load32_splat(x$t, 4 + 4 * $s);
-          a0_$t = dot(b, w0, a0_$t);
-          a1_$t = dot(b, w1, a1_$t);
+        for (let $t = 0; $t < NARROW_T; $t++) {
+          b = v128.load32_splat(x$t, 8 + 4 * $s);
+          a0_$t = dot16(b, w0, a0_$t);
+          a1_$t = dot16(b, w1, a1_$t);
         }
       }
-      for (let $t = 0; $t < PLAIN_T; $t++) {
-        scale(to + 64 * $t, a0_$t, a1_$t, s);
-        x$t += WIDE_BYTES;
+      w0 = v128.load(s);
+      w1 = v128.load(s, 16);
+      for (let $t = 0; $t < NARROW_T; $t++) {
+        add(to + 64 * $t, i32x4.dot_i16x8_s(a0_$t, w0), i32x4.dot_i16x8_s(a1_$t, w1));
+        x$t += QK8_GROUP_BYTES;
       }
-      w += GROUP_CODES;
+      w += 512;
       s += 64;
     }
   }
 }
 
-/** sums += s · a for 8 weight rows and one input row. */
+function plain(columns: i32, sums: usize, opened: usize, zero: i32, x: usize, rowBytes: usize, rows: i32): void {
+  const zeros = i16x8.splat(<i16>-zero);
+  for (let h: usize = 0; h < 2; h++) {
+    let w = opened + CODES + (h << 9);
+    let s = opened + SCALES + (h << 5);
+    const to = sums + (h << 5);
+    for (let $t = 0; $t < NARROW_T; $t++) let x$t = x + <usize>min($t, rows - 1) * rowBytes;
+    let b: v128;
+    let w0: v128;
+    let w1: v128;
+    for (let g = 0; g < 8; g++) {
+      for (let $t = 0; $t < NARROW_T; $t++) {
+        let a0_$t = i32x4.dot_i16x8_s(v128.load32_splat(x$t), zeros);
+        let a1_$t = a0_$t;
+      }
+      for (let $s = 0; $s < 16; $s++) {
+        if ($s == 8) {
+          if (columns == 16) {
+            w0 = i32x4.shr_s(v128.load(s), 16);
+            w1 = i32x4.shr_s(v128.load(s, 16), 16);
+            for (let $t = 0; $t < NARROW_T; $t++) {
+              add(to + 64 * $t, i32x4.mul(a0_$t, w0), i32x4.mul(a1_$t, w1));
+              a0_$t = i32x4.dot_i16x8_s(v128.load32_splat(x$t, 4), zeros);
+              a1_$t = a0_$t;
+            }
+            s += 64;
+          }
+        }
+        w0 = v128.load(w, 32 * $s);
+        w1 = v128.load(w, 32 * $s + 16);
+        for (let $t = 0; $t < NARROW_T; $t++) {
+          b = v128.load32_splat(x$t, 8 + 4 * $s);
+          a0_$t = dot(b, w0, a0_$t);
+          a1_$t = dot(b, w1, a1_$t);
+        }
+      }
+      w0 = i32x4.shr_s(v128.load(s), 16);
+      w1 = i32x4.shr_s(v128.load(s, 16), 16);
+      for (let $t = 0; $t < NARROW_T; $t++) {
+        add(to + 64 * $t, i32x4.mul(a0_$t, w0), i32x4.mul(a1_$t, w1));
+        x$t += WIDE_GROUP_BYTES;
+      }
+      w += 1024;
+      s += 64;
+    }
+  }
+}
+
+/** sums += a, for 8 weight rows and one input row. */
 // @ts-ignore: decorator
-@inline function scale(sums: usize, a0: v128, a1: v128, s: usize): void {
-  v128.store(sums, i32x4.add(v128.load(sums), i32x4.mul(a0, v128.load(s))));
-  v128.store(sums, i32x4.add(v128.load(sums, 16), i32x4.mul(a1, v128.load(s, 16))), 16);
+@inline function add(sums: usize, a0: v128, a1: v128): void {
+  v128.store(sums, i32x4.add(v128.load(sums), a0));
+  v128.store(sums, i32x4.add(v128.load(sums, 16), a1), 16);
 }

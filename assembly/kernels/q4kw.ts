@@ -10,9 +10,11 @@
 //   y[t, j] = Σ over blocks of dx · (d · Σ_g s · Σ_c x[t, c] · code − dmin · Σ_g m · Σ_c x[t, c]), x quantized as qk8
 
 import { Bytes, F32, F32Or0, I32, Q4KW, QD8, Scratch } from "../types";
-import { dot, dot32, even, lowestNibbles, lowNibbles, odd } from "../int8";
+import { dot, DOT16, DOT32, dotOfNibbles, even, lowestNibbles, lowNibbles, odd, PLAIN } from "../int8";
 import { openSixBits, packSixBits, SIX_BITS_BYTES, sixBitMinimum, sixBitScale, sixBitScales, subtractMinimums } from "../six-bits";
-import { BLOCK_COLUMNS, blockResult, gemmSuperBlocks, GROUPS_AT, halves, openCodes, openedCodes, QK8_BYTES, QK8_GROUP_BYTES, scalesOf } from "../super-blocks";
+import {
+  addProducts, BLOCK_COLUMNS, blockResult, gemmSuperBlocks, GROUPS_AT, halves, NARROW, openCodes, openedCodes, pairs, QK8_BYTES, QK8_GROUP_BYTES, scaled,
+} from "../super-blocks";
 import { ROWS, storeTransposed } from "../tile";
 
 const GROUP_BYTES: usize = 256;
@@ -23,7 +25,7 @@ const STORED_CODES: usize = 16;
 
 /** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 export function gemm_qk8_q4kw(y: F32, x: QD8, w: Q4KW, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, scratch: Scratch, lo: i32, hi: i32): void {
-  gemmSuperBlocks(y, x, w, BLOCK_BYTES, bias, residual, rows, n, k, scratch, lo, hi, 32, 0, true, multiplyRow, open);
+  gemmSuperBlocks(y, x, w, BLOCK_BYTES, bias, residual, rows, n, k, scratch, lo, hi, 32, 0, 32, dotOfNibbles(), multiplyRow, open);
 }
 
 /** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
@@ -92,8 +94,15 @@ export function pack_q4kw_q4_k(dst: Q4KW, src: Bytes, n: i32, k: i32, lo: i32, h
   return <usize>(((r & 8) << 4) | ((c & 12) << 3) | ((r & 7) << 2) | (c & 3));
 }
 
-function multiplyRow(f: usize, block: usize, x: usize, blocks: i32): void {
-  const low = ASC_FEATURE_RELAXED_SIMD ? lowNibbles() : lowestNibbles();
+function multiplyRow(f: usize, block: usize, x: usize, blocks: i32, how: i32): void {
+  if (!ASC_FEATURE_RELAXED_SIMD) multiplyBy(PLAIN, f, block, x, blocks);
+  else if (how == DOT16) multiplyBy(DOT16, f, block, x, blocks);
+  else multiplyBy(DOT32, f, block, x, blocks);
+}
+
+// @ts-ignore: decorator
+@inline function multiplyBy(how: i32, f: usize, block: usize, x: usize, blocks: i32): void {
+  const low = how == PLAIN ? lowestNibbles() : lowNibbles();
   let codes: v128;
   let x0: v128;
   let x1: v128;
@@ -106,15 +115,9 @@ function multiplyRow(f: usize, block: usize, x: usize, blocks: i32): void {
       for (let $u = 0; $u < 2; $u++) {
         for (let $v = 0; $v < 4; $v++) let a$u_$v = i32x4.splat(0);
         for (let $s = 0; $s < 4; $s++) {
-          x0 = v128.load32_splat(group, 4 + 4 * $s);
-          x1 = v128.load32_splat(group, 20 + 4 * $s);
-          if (ASC_FEATURE_RELAXED_SIMD) {
-            for (let $v = 0; $v < 4; $v++) {
-              codes = v128.load(p, 128 * ($v / 2) + 16 * ($v % 2) + 32 * $s);
-              a$u_$v = dot32(x0, v128.and(codes, low), a$u_$v);
-              a$u_$v = dot32(x1, v128.and(i16x8.shr_u(codes, 4), low), a$u_$v);
-            }
-          } else {
+          x0 = v128.load32_splat(group, 8 + 4 * $s);
+          x1 = v128.load32_splat(group, 24 + 4 * $s);
+          if (how == PLAIN) {
             const even0 = even(x0);
             const odd0 = odd(x0);
             const even1 = even(x1);
@@ -126,10 +129,16 @@ function multiplyRow(f: usize, block: usize, x: usize, blocks: i32): void {
               a$u_$v = dot(odd0, v128.and(i16x8.shr_u(codes, 8), low), a$u_$v);
               a$u_$v = dot(odd1, i16x8.shr_u(codes, 12), a$u_$v);
             }
+          } else {
+            for (let $v = 0; $v < 4; $v++) {
+              codes = v128.load(p, 128 * ($v / 2) + 16 * ($v % 2) + 32 * $s);
+              a$u_$v = addProducts(x0, v128.and(codes, low), a$u_$v, how);
+              a$u_$v = addProducts(x1, v128.and(i16x8.shr_u(codes, 4), low), a$u_$v, how);
+            }
           }
         }
         let scales$u = sixBitScales(block, i, $u);
-        for (let $v = 0; $v < 4; $v++) sums$v = i32x4.add(sums$v, i32x4.mul(a$u_$v, scalesOf(scales$u, $v)));
+        for (let $v = 0; $v < 4; $v++) sums$v = i32x4.add(sums$v, scaled(a$u_$v, pairs(scales$u, scales$u, $v), how));
         p += GROUP_BYTES;
         group += QK8_GROUP_BYTES;
       }
@@ -141,16 +150,16 @@ function multiplyRow(f: usize, block: usize, x: usize, blocks: i32): void {
   }
 }
 
-function open(opened: usize, block: usize): void {
+function open(opened: usize, block: usize, how: i32): void {
   const low = lowNibbles();
   openSixBits(opened, block);
   for (let g = 0; g < 8; g++) {
-    const to = openedCodes(opened, g);
+    const to = openedCodes(opened, g, NARROW);
     for (let v = 0; v < 4; v++) {
       for (let s = 0; s < 4; s++) {
         const codes = v128.load(groupAt(block, g) + codeAt(4 * v, 4 * s));
-        openCodes(to, v, s, v128.and(codes, low));
-        openCodes(to, v, s + 4, v128.and(i16x8.shr_u(codes, 4), low));
+        openCodes(to, v, s, v128.and(codes, low), NARROW);
+        openCodes(to, v, s + 4, v128.and(i16x8.shr_u(codes, 4), low), NARROW);
       }
     }
   }

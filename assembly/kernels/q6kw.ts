@@ -14,8 +14,11 @@
 //   y[t, j] = Σ over blocks of dx · d · Σ_g s · Σ_c x[t, c] · q, x quantized as qk8
 
 import { Bytes, F32, F32Or0, I32, Q6KW, QD8, Scratch } from "../types";
-import { dot, dot32, even, lowBytes, lowNibbles, odd } from "../int8";
-import { BLOCK_COLUMNS, blockResult, gemmSuperBlocks, GROUPS_AT, halves, openCodes, openD, openedCodes, openScales, QK8_BYTES, QK8_GROUP_BYTES, scalesOf, zerosOfFirst, zerosOfLast } from "../super-blocks";
+import { DOT16, DOT32, dotOfNibbles, lowNibbles, PLAIN } from "../int8";
+import {
+  addProducts, BLOCK_COLUMNS, blockResult, gemmSuperBlocks, GROUPS_AT, halves, NARROW, openCodes, openD, openedCodes, openScales, pairs, QK8_BYTES,
+  QK8_GROUP_BYTES, scaled, start,
+} from "../super-blocks";
 import { half, halfAt, ROWS } from "../tile";
 
 const ZERO: i32 = 32;
@@ -29,7 +32,7 @@ const STORED_BYTES: usize = 210;
 
 /** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 export function gemm_qk8_q6kw(y: F32, x: QD8, w: Q6KW, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, scratch: Scratch, lo: i32, hi: i32): void {
-  gemmSuperBlocks(y, x, w, BLOCK_BYTES, bias, residual, rows, n, k, scratch, lo, hi, 16, ZERO, false, multiplyRow, open);
+  gemmSuperBlocks(y, x, w, BLOCK_BYTES, bias, residual, rows, n, k, scratch, lo, hi, 16, ZERO, 0, dotOfNibbles(), multiplyRow, open);
 }
 
 /** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
@@ -122,9 +125,17 @@ export function pack_q6kw_q6_k(dst: Q6KW, src: Bytes, n: i32, k: i32, lo: i32, h
 
 const MASKS: usize = memory.data<u32>([0x3f3f3f3f, 0x3f3f3f3f, 0x3f3f3f3f, 0x3f3f3f3f, 0xc0c0c0c0, 0xc0c0c0c0, 0xc0c0c0c0, 0xc0c0c0c0], 16);
 
-function multiplyRow(f: usize, block: usize, x: usize, blocks: i32): void {
+function multiplyRow(f: usize, block: usize, x: usize, blocks: i32, how: i32): void {
+  if (!ASC_FEATURE_RELAXED_SIMD) multiplyBy(PLAIN, f, block, x, blocks);
+  else if (how == DOT16) multiplyBy(DOT16, f, block, x, blocks);
+  else multiplyBy(DOT32, f, block, x, blocks);
+}
+
+// @ts-ignore: decorator
+@inline function multiplyBy(how: i32, f: usize, block: usize, x: usize, blocks: i32): void {
   const low = v128.load(MASKS);
   const high = v128.load(MASKS, 16);
+  const zeros = i16x8.splat(<i16>-ZERO);
   for (; blocks > 0; blocks--) {
     let p = block + GROUPS;
     let s = block + SCALES;
@@ -132,20 +143,20 @@ function multiplyRow(f: usize, block: usize, x: usize, blocks: i32): void {
     for (let $v = 0; $v < 4; $v++) let sums$v = i32x4.splat(0);
     for (let g = 0; g < 8; g++) {
       for (let $u = 0; $u < 2; $u++) {
-        let start$u = i32x4.dot_i16x8_s(v128.load32_splat(group), $u == 0 ? zerosOfFirst(ZERO) : zerosOfLast(ZERO));
+        let start$u = start(v128.load32_splat(group, 4 * $u), zeros, how);
         for (let $v = 0; $v < 4; $v++) let a$u_$v = start$u;
-        for (let $s = 0; $s < 4; $s++) let x$u_$s = v128.load32_splat(group, 4 + 16 * $u + 4 * $s);
+        for (let $s = 0; $s < 4; $s++) let x$u_$s = v128.load32_splat(group, 8 + 16 * $u + 4 * $s);
         for (let $v = 0; $v < 4; $v++) {
           const a = v128.load(p, 48 * $v);
           const b = v128.load(p, 48 * $v + 16);
           const c = v128.load(p, 48 * $v + 32);
-          a$u_$v = multiply(x$u_0, v128.and(a, low), a$u_$v);
-          a$u_$v = multiply(x$u_1, v128.and(b, low), a$u_$v);
-          a$u_$v = multiply(x$u_2, v128.and(c, low), a$u_$v);
-          a$u_$v = multiply(x$u_3, lastCodes(a, b, c, high), a$u_$v);
+          a$u_$v = addProducts(x$u_0, v128.and(a, low), a$u_$v, how);
+          a$u_$v = addProducts(x$u_1, v128.and(b, low), a$u_$v, how);
+          a$u_$v = addProducts(x$u_2, v128.and(c, low), a$u_$v, how);
+          a$u_$v = addProducts(x$u_3, lastCodes(a, b, c, high), a$u_$v, how);
         }
         let scales$u = v128.load(s, 16 * $u);
-        for (let $v = 0; $v < 4; $v++) sums$v = i32x4.add(sums$v, i32x4.mul(a$u_$v, scalesOf(scales$u, $v)));
+        for (let $v = 0; $v < 4; $v++) sums$v = i32x4.add(sums$v, scaled(a$u_$v, pairs(scales$u, scales$u, $v), how));
         p += GROUP_BYTES;
       }
       s += 32;
@@ -158,30 +169,23 @@ function multiplyRow(f: usize, block: usize, x: usize, blocks: i32): void {
   }
 }
 
-/** sum + Σ x · codes over 4 columns. */
-// @ts-ignore: decorator
-@inline function multiply(x: v128, codes: v128, sum: v128): v128 {
-  if (ASC_FEATURE_RELAXED_SIMD) return dot32(x, codes, sum);
-  return dot(odd(x), i16x8.shr_u(codes, 8), dot(even(x), v128.and(codes, lowBytes()), sum));
-}
-
-function open(opened: usize, block: usize): void {
+function open(opened: usize, block: usize, how: i32): void {
   const low = v128.load(MASKS);
   const high = v128.load(MASKS, 16);
   openD(opened, block);
   for (let g = 0; g < 16; g++) {
     openScales(opened, g, v128.load(block + (<usize>g << 4), SCALES));
-    const to = openedCodes(opened, g >> 1);
+    const to = openedCodes(opened, g >> 1, NARROW);
     const s = (g & 1) << 2;
     for (let v = 0; v < 4; v++) {
       const from = groupAt(block, g) + vectorsAt(v);
       const a = v128.load(from);
       const b = v128.load(from, 16);
       const c = v128.load(from, 32);
-      openCodes(to, v, s, v128.and(a, low));
-      openCodes(to, v, s + 1, v128.and(b, low));
-      openCodes(to, v, s + 2, v128.and(c, low));
-      openCodes(to, v, s + 3, lastCodes(a, b, c, high));
+      openCodes(to, v, s, v128.and(a, low), NARROW);
+      openCodes(to, v, s + 1, v128.and(b, low), NARROW);
+      openCodes(to, v, s + 2, v128.and(c, low), NARROW);
+      openCodes(to, v, s + 3, lastCodes(a, b, c, high), NARROW);
     }
   }
 }

@@ -1,9 +1,10 @@
 // Inputs quantized to int8 for weights in super-blocks of 256 columns: one scale, and the sums that minimums and zero points
 // of the weights are multiplied by.
 //
-//   qk8:    block of 256 columns | block | …                          308 bytes per block; x ≈ d · q
+//   qk8:    block of 256 columns | block | …                          340 bytes per block; x ≈ d · q
 //   block:  scale d (f32) | Σ q of each of its 8 groups (i16) | group 0 | … | group 7
-//   group:  32 columns: Σ of the first 16 q (i16) | Σ of the last 16 (i16) | q[0 .. 32)
+//   group:  32 columns c: sums of its first 16 | sums of its last 16 | q[0 .. 32)
+//   sums:   Σ q[c], c mod 4 < 2 (i16) | Σ q[c], c mod 4 ≥ 2 (i16)
 
 import { F32, QD8 } from "../types";
 import { BLOCK_COLUMNS, GROUPS_AT, QK8_BYTES, QK8_GROUP_BYTES } from "../super-blocks";
@@ -27,13 +28,13 @@ export function quantize_f32_qk8(y: QD8, x: F32, k: i32, lo: i32, hi: i32): void
       const a = i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(q0, q1), i16x8.narrow_i32x4_s(q2, q3));
       const b = i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(q4, q5), i16x8.narrow_i32x4_s(q6, q7));
       const group = to + GROUPS_AT + g * QK8_GROUP_BYTES;
-      const first = sumOfBytes(a);
-      const last = sumOfBytes(b);
-      store<i16>(to + (g << 1), <i16>(first + last), 4);
-      store<i16>(group, <i16>first);
-      store<i16>(group, <i16>last, 2);
-      v128.store(group, a, 4);
-      v128.store(group, b, 20);
+      const first = twoSums(a);
+      const last = twoSums(b);
+      store<i16>(to + (g << 1), <i16>(first + (first >> 16) + last + (last >> 16)), 4);
+      store<i32>(group, first);
+      store<i32>(group, last, 4);
+      v128.store(group, a, 8);
+      v128.store(group, b, 24);
     }
     to += QK8_BYTES;
   }
@@ -52,9 +53,10 @@ function extreme(x: usize): f32 {
   return 0;
 }
 
+/** The two sums of 16 codes, each in 16 bits. */
 // @ts-ignore: decorator
-@inline function sumOfBytes(bytes: v128): i32 {
-  let sums = i32x4.extadd_pairwise_i16x8_s(i16x8.extadd_pairwise_i8x16_s(bytes));
-  sums = i32x4.add(sums, v128.shuffle<i64>(sums, sums, 1, 0));
-  return i32x4.extract_lane(sums, 0) + i32x4.extract_lane(sums, 1);
+@inline function twoSums(codes: v128): i32 {
+  const pairs = i16x8.extadd_pairwise_i8x16_s(codes);
+  const twos = i16x8.add(pairs, v128.shuffle<i64>(pairs, pairs, 1, 0));
+  return i32x4.extract_lane(i16x8.add(twos, v128.shuffle<i32>(twos, twos, 1, 0, 3, 2)), 0);
 }

@@ -61,7 +61,7 @@ export const activations = {
 		rowBytes: (k) => 16 + 36 * Math.ceil(k / 32),
 	},
 	/** int8 with a scale per 256 columns, and sums of 16 and 32. */
-	qk8: { quantize: "quantize_f32_qk8", rowBytes: (k) => (308 * k) / 256 },
+	qk8: { quantize: "quantize_f32_qk8", rowBytes: (k) => (340 * k) / 256 },
 } as const satisfies Record<string, Activation>;
 
 export type ActivationName = keyof typeof activations;

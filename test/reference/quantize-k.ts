@@ -24,21 +24,27 @@ export const qk8: Form = {
 	read: (memory: View, address, k) => {
 		const values = new Float64Array(k);
 		for (let c = 0; c < k; c++) {
-			const block = address + 308 * Math.floor(c / BLOCK);
-			const code = block + 20 + 36 * ((c % BLOCK) >> 5) + 4 + (c % 32);
+			const block = address + 340 * Math.floor(c / BLOCK);
+			const code = block + 20 + 40 * ((c % BLOCK) >> 5) + 8 + (c % 32);
 			values[c] = memory.f32(block)[0]! * memory.i8(code)[0]!;
 		}
 		return values;
 	},
 	write: (memory, address, { codes, scale }) => {
-		for (let c = 0, at = address; c < codes.length; c += BLOCK, at += 308) {
+		for (let c = 0, at = address; c < codes.length; c += BLOCK, at += 340) {
 			memory.f32(at)[0] = scale(c);
 			for (const g of range(8)) {
 				const group = codes.slice(c + 32 * g, c + 32 * g + 32);
-				const to = at + 20 + 36 * g;
+				const to = at + 20 + 40 * g;
 				memory.u16(at + 4 + 2 * g)[0] = sumOf(group);
-				memory.u16(to).set([sumOf(group.slice(0, 16)), sumOf(group.slice(16))]);
-				memory.i8(to + 4).set(group);
+				for (const part of [0, 1])
+					for (const parity of [0, 1])
+						memory.u16(to + 4 * part + 2 * parity)[0] = sumOf(
+							group.filter(
+								(_, i) => i >> 4 === part && (i & 2) >> 1 === parity,
+							),
+						);
+				memory.i8(to + 8).set(group);
 			}
 		}
 	},
