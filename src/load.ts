@@ -15,20 +15,25 @@ import type { LoadedModel } from "./model.ts";
 import { findArchitecture } from "./models/architectures.ts";
 import { readConfig } from "./models/config.ts";
 import type { Runtime, Target } from "./runtime/runtime.ts";
+import type { HubOptions } from "./sources/hub.ts";
 import { openSource, type Source } from "./sources/open.ts";
 import { createTokenizerFrom } from "./text/open.ts";
 import { assignBanks, collectWeights, planWeights } from "./weights.ts";
 
 export type { InstructionProfile, StepProfile } from "./engine/profile.ts";
 
-/** What happens while a model loads, in the shape that users of transformers.js know. */
+/**
+ * What happens while a model loads, in the shape that users of transformers.js know: to each file of the Hub that is
+ * fetched, and to the checkpoint as its weights are read.
+ */
 export interface LoadProgress {
-	readonly status: "initiate" | "progress" | "done" | "ready";
-	/** The checkpoint. */
+	/** "initiate": looked for; "download": not here, will be fetched; "done": here; "ready": the model can be used. */
+	readonly status: "initiate" | "download" | "progress" | "done" | "ready";
+	/** The file in its repository, or the name of the checkpoint. */
 	readonly file: string;
-	/** Bytes of weights read so far. */
+	/** Bytes of the file, or of weights, so far. */
 	readonly loaded: number;
-	/** Bytes of weights in all. */
+	/** Bytes of the file, or of weights, in all. */
 	readonly total: number;
 	/** loaded / total in percent, 0 to 100. */
 	readonly progress: number;
@@ -65,6 +70,8 @@ export interface LoadOptions {
 	 * @default "relaxed" where the engine computes its instructions correctly, else "simd"
 	 */
 	readonly kernels?: Target | undefined;
+	/** Where and how models on the Hugging Face Hub are had. */
+	readonly hub?: HubOptions | undefined;
 	/** Ends loading early; the promise then rejects with the signal's reason. */
 	readonly signal?: AbortSignal | undefined;
 	/** Called as the weights come in, at most about a hundred times per file. */
@@ -116,8 +123,8 @@ async function openBoth(
 	if (mmproj === undefined) return text;
 	const opened = [text];
 	try {
-		const { signal } = options;
-		const vision = await openFrom(runtime, mmproj, { signal });
+		const { hub, onProgress, signal } = options;
+		const vision = await openFrom(runtime, mmproj, { hub, onProgress, signal });
 		opened.push(vision);
 		return withVision(text, vision);
 	} catch (error) {
@@ -130,11 +137,14 @@ async function openBoth(
 export async function openFrom(
 	runtime: Runtime,
 	source: Source | undefined,
-	{ file, signal }: LoadOptions,
+	{ file, hub, onProgress, signal }: LoadOptions,
 ): Promise<Checkpoint> {
 	if (source === undefined) return openCheckpoint(await runtime.embedded());
 	const found = await openSource(source, {
 		openPath: runtime.openPath,
+		surroundings: runtime.hub,
+		hub,
+		onProgress,
 		signal,
 	});
 	const main = file ?? found.file;
