@@ -2,6 +2,7 @@ import { UnsupportedError } from "./errors.ts";
 import { type Inspection, inspectCheckpoint } from "./inspect.ts";
 import { type LoadOptions, load, openFrom } from "./load.ts";
 import { Model } from "./model.ts";
+import { readTensor, type TensorPiece } from "./read-tensor.ts";
 import type { Runtime } from "./runtime/runtime.ts";
 import type { Source } from "./sources/open.ts";
 import { createTokenizerFrom } from "./text/open.ts";
@@ -25,6 +26,17 @@ export interface ModelConstructor {
 		source?: Source,
 		options?: Pick<LoadOptions, "file" | "signal">,
 	): Promise<Inspection>;
+	/**
+	 * Reads a weight, decoded to float32, piece by piece: memory for a few megabytes is enough for any matrix.
+	 * @param source where the checkpoint is; undefined for the embedded model
+	 * @param name as `inspect` lists it: "model.embed_tokens.weight"
+	 * @throws (rejects with) SourceError, CheckpointError, UnsupportedError where its bits cannot be read, OptionError where there is no such weight
+	 */
+	readTensor(
+		source: Source | undefined,
+		name: string,
+		options?: Pick<LoadOptions, "file" | "signal">,
+	): AsyncGenerator<TensorPiece, void>;
 }
 
 /** The part of the public API that needs a runtime. */
@@ -43,6 +55,21 @@ export function bindRuntime(runtime: Runtime): {
 			const checkpoint = await openFrom(runtime, source, options);
 			try {
 				return await inspectCheckpoint(checkpoint);
+			} finally {
+				await checkpoint.close();
+			}
+		}
+		static async *readTensor(
+			source: Source | undefined,
+			name: string,
+			options: Pick<LoadOptions, "file" | "signal"> = {},
+		) {
+			const checkpoint = await openFrom(runtime, source, options);
+			try {
+				for await (const piece of readTensor(checkpoint, name)) {
+					yield piece;
+					options.signal?.throwIfAborted();
+				}
 			} finally {
 				await checkpoint.close();
 			}

@@ -27,6 +27,7 @@ export type {
 	ModelInfo,
 	Prompt,
 } from "./model.ts";
+export type { TensorPiece } from "./read-tensor.ts";
 export type { Source } from "./sources/open.ts";
 export type { ByteSource, Repository } from "./sources/source.ts";
 export type {

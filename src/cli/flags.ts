@@ -161,6 +161,16 @@ export const flags = {
 		kind: "flag",
 		about: "every position (logits), every tensor (inspect)",
 	},
+	tensor: {
+		kind: "text",
+		value: "NAME",
+		about: "a tensor to write to the file of --save",
+	},
+	save: {
+		kind: "text",
+		value: "FILE",
+		about: "write the tensor's values there, as float32 in NumPy's .npy format",
+	},
 	"no-special": { kind: "flag", about: "add no special tokens" },
 	"prompt-tokens": {
 		kind: "integer",

@@ -1,16 +1,27 @@
 import process from "node:process";
 import { type Inspection, Model } from "../runtime/server.ts";
 import { command, table, UsageError } from "./arguments.ts";
+import { saveNpy } from "./npy.ts";
 import { formatBytes } from "./progress.ts";
 
 export const inspect = command({
 	about: "What is in a checkpoint, without loading it.",
 	operands: "[SOURCE]",
-	flags: ["model", "all", "json"],
+	flags: ["model", "all", "tensor", "save", "json"],
 	async run(flags, operands) {
 		if (operands.length + (flags.model === undefined ? 0 : 1) > 1)
 			throw new UsageError("found several checkpoints, expected one");
-		const inspection = await Model.inspect(flags.model ?? operands[0]);
+		const source = flags.model ?? operands[0];
+		if (flags.tensor !== undefined || flags.save !== undefined) {
+			const saved = await saveTensor(source, flags.tensor, flags.save);
+			process.stdout.write(
+				flags.json
+					? `${JSON.stringify(saved)}\n`
+					: `${saved.file}: ${saved.name} [${saved.shape.join(", ")}], stored as ${saved.scheme}\n`,
+			);
+			return 0;
+		}
+		const inspection = await Model.inspect(source);
 		process.stdout.write(
 			flags.json
 				? `${JSON.stringify(inspection, plainNumber)}\n`
@@ -19,6 +30,24 @@ export const inspect = command({
 		return 0;
 	},
 });
+
+async function saveTensor(
+	source: string | undefined,
+	tensor: string | undefined,
+	file: string | undefined,
+) {
+	if (tensor === undefined || file === undefined)
+		throw new UsageError("expected --tensor and --save together");
+	// Whoever mixes up the names should not lose a checkpoint.
+	if (!/\.npy$/i.test(file))
+		throw new UsageError(
+			`--save is "${file}", expected a name that ends in .npy`,
+		);
+	const last = await saveNpy(file, Model.readTensor(source, tensor));
+	if (last === undefined) throw new Error(`${tensor}: came without values`);
+	const { name, scheme, shape } = last;
+	return { file, name, scheme, shape };
+}
 
 /** GGUF metadata holds 64-bit integers, which JSON writes as numbers too. */
 function plainNumber(_key: string, value: unknown): unknown {

@@ -9,6 +9,7 @@ import type {
 	ModelInfo,
 	Prompt,
 } from "../model.ts";
+import type { TensorPiece } from "../read-tensor.ts";
 import type { Source } from "../sources/open.ts";
 import type { ChatTemplate } from "../text/chat-template.ts";
 import type { Part } from "../text/parts.ts";
@@ -61,6 +62,15 @@ export class Model implements Pick<LocalModel, keyof LocalModel> {
 	): Promise<Inspection> {
 		const { inspect } = await import("./web-here.ts");
 		return inspect(source, options);
+	}
+
+	static async *readTensor(
+		source: Source | undefined,
+		name: string,
+		options: Pick<LoadOptions, "file" | "signal"> = {},
+	): AsyncGenerator<TensorPiece, void> {
+		const { readTensor } = await import("./web-here.ts");
+		yield* readTensor(source, name, options);
 	}
 
 	private constructor(
