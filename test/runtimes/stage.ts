@@ -21,13 +21,13 @@ function npmInstall(folder: string, ...packages: string[]): void {
 	);
 }
 
-/** Folder in which an npm package is installed, once for all runs. Throws where it cannot be had. */
-export function installed(name: string): string {
+/** Folder in which npm packages are installed, once for all runs; the first names it. Throws where they cannot be had. */
+export function installed(name: string, ...more: string[]): string {
 	const folder = join(FOLDER, name.replace("@", "-"));
 	const done = join(folder, "installed");
 	if (existsSync(done)) return folder;
 	mkdirSync(folder, { recursive: true });
-	npmInstall(folder, name);
+	npmInstall(folder, name, ...more);
 	writeFileSync(done, "");
 	return folder;
 }
