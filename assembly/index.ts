@@ -67,10 +67,13 @@ export { gather_f32, pool_f32 } from "./kernels/rows";
 export {
   geglu_f32_qb8,
   geglu_f32_qd8,
+  geglu_f32_qk8,
   rmsnorm_f32_qb8,
   rmsnorm_f32_qd8,
+  rmsnorm_f32_qk8,
   rmsnorm_f32_qs8,
   swiglu_f32_qb8,
   swiglu_f32_qd8,
+  swiglu_f32_qk8,
   swiglu_f32_qs8,
 } from "./kernels/fused";

@@ -48,6 +48,8 @@ export const signatures = {
 	geglu_f32_qb8: [["y", "QD8"], ["gate", "F32"], ["up", "F32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** geglu_f32, then quantize_f32_qd8. */
 	geglu_f32_qd8: [["y", "QD8"], ["gate", "F32"], ["up", "F32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** geglu_f32, then quantize_f32_qk8. */
+	geglu_f32_qk8: [["y", "QD8"], ["gate", "F32"], ["up", "F32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[i] = gelu(x[i]) in the tanh form: x / 2 · (1 + tanh(√(2/π) · (x + 0.044715 x³))). */
 	gelu_f32: [["y", "F32"], ["x", "F32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
@@ -136,6 +138,8 @@ export const signatures = {
 	rmsnorm_f32_qb8: [["y", "QD8"], ["x", "F32"], ["w", "F32"], ["d", "i32"], ["eps", "f32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** rmsnorm_f32, then quantize_f32_qd8. */
 	rmsnorm_f32_qd8: [["y", "QD8"], ["x", "F32"], ["w", "F32"], ["d", "i32"], ["eps", "f32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** rmsnorm_f32, then quantize_f32_qk8. */
+	rmsnorm_f32_qk8: [["y", "QD8"], ["x", "F32"], ["w", "F32"], ["d", "i32"], ["eps", "f32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** rmsnorm_f32, then quantize_f32_qs8. */
 	rmsnorm_f32_qs8: [["y", "QD8"], ["x", "F32"], ["w", "F32"], ["d", "i32"], ["eps", "f32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** Turns the heads of x[rows, heads, d] in place: with c, s of row t, (x[j], x[j + d/2]) becomes (x[j] · c[j] − x[j + d/2] · s[j], x[j + d/2] · c[j] + x[j] · s[j]). Units are heads of rows: rows · heads of them. */
@@ -158,6 +162,8 @@ export const signatures = {
 	swiglu_f32_qb8: [["y", "QD8"], ["gate", "F32"], ["up", "F32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** swiglu_f32, then quantize_f32_qd8. */
 	swiglu_f32_qd8: [["y", "QD8"], ["gate", "F32"], ["up", "F32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** swiglu_f32, then quantize_f32_qk8. */
+	swiglu_f32_qk8: [["y", "QD8"], ["gate", "F32"], ["up", "F32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** swiglu_f32, then quantize_f32_qs8. */
 	swiglu_f32_qs8: [["y", "QD8"], ["gate", "F32"], ["up", "F32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 } as const;

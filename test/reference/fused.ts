@@ -1,4 +1,5 @@
 import type { KernelName } from "../../src/engine/kernels.ts";
+import { activations } from "../../src/engine/layouts.ts";
 import { type Entry, exact } from "./entry.ts";
 import type { Operands } from "./operands.ts";
 import {
@@ -6,6 +7,7 @@ import {
 	quantize_f32_qd8,
 	quantize_f32_qs8,
 } from "./quantize.ts";
+import { quantize_f32_qk8 } from "./quantize-k.ts";
 
 // The inputs make the first half exact in f32, so that not a bit of the second is in doubt: rows of ±1 have the mean
 // square 1, and silu and gelu of 0 and 100 are 0 and 100. fused.test.ts compares any numbers with the two kernels in turn.
@@ -17,17 +19,17 @@ const quantizers = {
 	qb8: quantize_f32_qb8,
 	qd8: quantize_f32_qd8,
 	qs8: quantize_f32_qs8,
+	qk8: quantize_f32_qk8,
 };
 
 type Form = keyof typeof quantizers;
 type Norm = Extract<KernelName, `rmsnorm_f32_${Form}`>;
 type Gated = Extract<KernelName, `${"swiglu" | "geglu"}_f32_${Form}`>;
 
-/** Bytes of a quantized row of k columns, a multiple of 32. */
-const rowBytes = (form: Form, k: number) =>
-	form === "qb8" ? (40 * k) / 32 : 16 + (36 * k) / 32;
+/** Bytes of a quantized row of k columns. */
+const rowBytes = (form: Form, k: number) => activations[form].rowBytes(k);
 
-function norm(form: Form): Entry<Norm> {
+function norm(form: Form, d = 96): Entry<Norm> {
 	return {
 		run({ y, x, w, d, scratch }, lo, hi, memory) {
 			for (let t = lo; t < hi; t++) {
@@ -43,10 +45,10 @@ function norm(form: Form): Entry<Norm> {
 		tolerance: exact,
 		cases: {
 			"rows of ones": (o) => ({
-				y: o.output("bytes", ROWS * rowBytes(form, 96)),
-				x: o.f32(o.integers(ROWS * 96, 0, 1).map((bit) => 2 * bit - 1)),
-				w: o.normal(96),
-				d: 96,
+				y: o.output("bytes", ROWS * rowBytes(form, d)),
+				x: o.f32(o.integers(ROWS * d, 0, 1).map((bit) => 2 * bit - 1)),
+				w: o.normal(d),
+				d,
 				eps: 0,
 				scratch: o.scratch(),
 			}),
@@ -54,7 +56,7 @@ function norm(form: Form): Entry<Norm> {
 	};
 }
 
-function gated(form: Form): Entry<Gated> {
+function gated(form: Form, k = 160): Entry<Gated> {
 	const zeroOr100 = (o: Operands, count: number) =>
 		o.f32(o.integers(count, 0, 1).map((bit) => 100 * bit));
 	return {
@@ -75,10 +77,10 @@ function gated(form: Form): Entry<Gated> {
 		tolerance: exact,
 		cases: {
 			"gates open or shut": (o) => ({
-				y: o.output("bytes", ROWS * rowBytes(form, 160)),
-				gate: zeroOr100(o, ROWS * 160),
-				up: o.normal(ROWS * 160),
-				k: 160,
+				y: o.output("bytes", ROWS * rowBytes(form, k)),
+				gate: zeroOr100(o, ROWS * k),
+				up: o.normal(ROWS * k),
+				k,
 				scratch: o.scratch(),
 			}),
 		},
@@ -93,3 +95,6 @@ export const swiglu_f32_qd8 = gated("qd8");
 export const swiglu_f32_qs8 = gated("qs8");
 export const geglu_f32_qb8 = gated("qb8");
 export const geglu_f32_qd8 = gated("qd8");
+export const rmsnorm_f32_qk8 = norm("qk8", 512);
+export const swiglu_f32_qk8 = gated("qk8", 256);
+export const geglu_f32_qk8 = gated("qk8", 256);
