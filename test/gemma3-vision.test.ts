@@ -153,6 +153,18 @@ describe("images in prompts", () => {
 		);
 	});
 
+	it("do not reach the template, which would look at each of their bytes", async () => {
+		await using model = await Model.load(nanoGemma3());
+		const image = { width: 1, height: 1, data: Uint8Array.of(1, 2, 3, 4) };
+		const seen: string[] = [];
+		Object.defineProperty(image, "trap", {
+			enumerable: true,
+			get: () => seen.push("looked at"),
+		});
+		model.chatTemplate.render(ask("?", image));
+		expect(seen).toEqual([]);
+	});
+
 	it("are read anew for each prompt", async () => {
 		await using model = await Model.load(nanoGemma3());
 		for (const i of [0, 4, 0]) {

@@ -136,7 +136,7 @@ function templatePart(
 			if (typeof text !== "string") break;
 			return { type: "text", text };
 		case "image":
-			if (images) return given;
+			if (images) return withoutObjects(given);
 			throw textOnly(where, type);
 		case "image_url":
 		case "input_image":
@@ -147,6 +147,15 @@ function templatePart(
 	}
 	throw new OptionError(
 		`${where}: found a part of type ${JSON.stringify(type) ?? typeof part}, expected { type: "text", text }${images ? ' or { type: "image" }' : ""}`,
+	);
+}
+
+/** What a template may ask about an image: not its bytes, each of which it would be given as a value of its own. */
+function withoutObjects(
+	part: Record<string, unknown>,
+): Record<string, unknown> {
+	return Object.fromEntries(
+		Object.entries(part).filter(([, value]) => typeof value !== "object"),
 	);
 }
 
