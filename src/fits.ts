@@ -6,6 +6,16 @@ const GIB = 2 ** 30;
 /** What a model takes besides its weights: activations, tables, kernels and the first keys and values. */
 const OVERHEAD_BYTES = 0.3 * GIB;
 
+/** Whether the weights are loaded, and leave enough for the rest. Undefined where nobody knows what is free. */
+export function fitsInto(
+	freeBytes: number | undefined,
+	weightBytes: number,
+	otherBytes: number,
+): boolean | undefined {
+	if (freeBytes === undefined) return undefined;
+	return weightBytes + Math.max(otherBytes, OVERHEAD_BYTES) <= freeBytes;
+}
+
 /**
  * Refuses weights that the system has no memory for, before it starts to swap or ends the process.
  * @param freeBytes what the system can still give; undefined where it does not say, and then nothing is checked

@@ -3,9 +3,9 @@ import { PAGE_POSITIONS, pageBytes } from "./engine/layouts.ts";
 import { UnsupportedError } from "./errors.ts";
 import type { Checkpoint } from "./formats/checkpoint.ts";
 import { findArchitecture } from "./models/architectures.ts";
-import { readConfig } from "./models/config.ts";
+import { planModel } from "./plan.ts";
 import { findMatrix, matrixNames, type StoredMatrix } from "./quant/scheme.ts";
-import { collectWeights, layoutName, planWeights } from "./weights.ts";
+import { layoutName } from "./weights.ts";
 
 /** A weight of a checkpoint. */
 export interface InspectedTensor {
@@ -125,41 +125,27 @@ function layoutIn(matrix: StoredMatrix): string | undefined {
 async function planMemory(
 	checkpoint: Checkpoint,
 ): Promise<Pick<Inspection, "architecture" | "unsupported" | "memory">> {
-	let architectureName: string | undefined;
+	let architecture: string | undefined;
 	try {
-		const { name, architecture } = findArchitecture(
-			checkpoint.config,
-			checkpoint.name,
-		);
-		architectureName = name;
-		const config = architecture.config(
-			readConfig(checkpoint.config, `${checkpoint.name}: config.json`),
-		);
-		const { weights, declared } = collectWeights(checkpoint, (w) =>
-			architecture.weights(w, config),
-		);
-		const planned = await planWeights(checkpoint, declared);
+		architecture = findArchitecture(checkpoint.config, checkpoint.name).name;
+		const plan = await planModel(checkpoint);
 		const graph = new Graph();
-		architecture.forward(graph, weights, config);
+		plan.record(graph);
 		const cacheBytes = [...graph.caches.values()].reduce(
 			(sum, c) => sum + pageBytes(graph.cacheType, c.kvHeads, c.d),
 			0,
 		);
 		return {
-			architecture: name,
+			architecture,
 			unsupported: undefined,
 			memory: {
-				weightBytes: planned.reduce((sum, p) => sum + p.bytes, 0),
+				weightBytes: plan.weightBytes,
 				cacheBytesPerToken: cacheBytes / PAGE_POSITIONS,
-				contextTokens: config.contextTokens,
+				contextTokens: plan.sizes.contextTokens,
 			},
 		};
 	} catch (error) {
 		if (!(error instanceof Error) || error.name === "TypeError") throw error;
-		return {
-			architecture: architectureName,
-			unsupported: error.message,
-			memory: undefined,
-		};
+		return { architecture, unsupported: error.message, memory: undefined };
 	}
 }

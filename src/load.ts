@@ -1,10 +1,8 @@
 import { createEngine } from "./engine/engine.ts";
 import { instantiateKernels } from "./engine/kernels.ts";
-import type { CacheType } from "./engine/layouts.ts";
-import { BANK_BYTES, Memory } from "./engine/memory.ts";
+import { Memory } from "./engine/memory.ts";
 import { chooseTarget } from "./engine/probe.ts";
 import type { StepProfile } from "./engine/profile.ts";
-import { OptionError } from "./errors.ts";
 import { fillWeights } from "./fill.ts";
 import { checkFits } from "./fits.ts";
 import type { Checkpoint } from "./formats/checkpoint.ts";
@@ -12,13 +10,11 @@ import { withVision } from "./formats/mmproj.ts";
 import { openCheckpoint } from "./formats/open.ts";
 import { createImages } from "./images.ts";
 import type { LoadedModel } from "./model.ts";
-import { findArchitecture } from "./models/architectures.ts";
-import { readConfig } from "./models/config.ts";
+import { checkSizes, planModel, planSteps, type SizeOptions } from "./plan.ts";
 import type { Runtime, Target } from "./runtime/runtime.ts";
 import type { HubOptions } from "./sources/hub.ts";
 import { openSource, type Source } from "./sources/open.ts";
 import { createTokenizerFrom } from "./text/open.ts";
-import { assignBanks, collectWeights, planWeights } from "./weights.ts";
 
 export type { InstructionProfile, StepProfile } from "./engine/profile.ts";
 
@@ -39,32 +35,7 @@ export interface LoadProgress {
 	readonly progress: number;
 }
 
-export interface LoadOptions {
-	/**
-	 * Threads that share the work, from 1. With 1, or where memory cannot be shared between threads, steps run on the calling thread.
-	 * @default as many as the machine runs at once
-	 */
-	readonly threads?: number | undefined;
-	/**
-	 * Memory banks of at most 4 GiB to spread the weights over, 1 to 16. More are used where the weights need them.
-	 * @default as few as hold the model
-	 */
-	readonly banks?: number | undefined;
-	/**
-	 * Most tokens of prompt and answer together, from 1 to what the model was made for. Memory for them is taken as they come.
-	 * @default what the model was made for
-	 */
-	readonly contextTokens?: number | undefined;
-	/**
-	 * Prompt tokens per step, 1 to 4096: more are faster up to a point, and take more memory.
-	 * @default 128
-	 */
-	readonly chunkTokens?: number | undefined;
-	/**
-	 * How keys and values are kept: "f32" exactly, "f16" in half, "i8" in a quarter of the memory.
-	 * @default "f32"
-	 */
-	readonly cache?: CacheType | undefined;
+export interface LoadOptions extends SizeOptions {
 	/**
 	 * Which build of the kernels runs.
 	 * @default "relaxed" where the engine computes its instructions correctly, else "simd"
@@ -84,13 +55,6 @@ export interface LoadOptions {
 	readonly mmproj?: Source | undefined;
 }
 
-/** Left free in each bank for activations, tables and the first keys and values. */
-const BANK_RESERVE_BYTES = 512 * 1024 * 1024;
-const DEFAULT_CHUNK_TOKENS = 128;
-/** Rows whose logits are computed in one step: a vocabulary of 128k takes half a megabyte for each. */
-const OUTPUT_ROWS = 16;
-const SEQUENCES = 16;
-
 /** The whole way from a source to a model in memory. */
 export async function load(
 	runtime: Runtime,
@@ -99,7 +63,7 @@ export async function load(
 ): Promise<LoadedModel> {
 	const start = performance.now();
 	const { signal } = options;
-	checkOptions(options);
+	checkSizes(options);
 	signal?.throwIfAborted();
 	const checkpoint = await openBoth(runtime, source, options);
 	try {
@@ -114,7 +78,7 @@ export async function load(
 }
 
 /** The checkpoint, with the half that sees where it is a file of its own. The caller closes it. */
-async function openBoth(
+export async function openBoth(
 	runtime: Runtime,
 	source: Source | undefined,
 	{ mmproj, ...options }: LoadOptions,
@@ -157,40 +121,24 @@ async function loadCheckpoint(
 	options: LoadOptions,
 ): Promise<LoadedModel> {
 	const { signal } = options;
-	const { name, architecture } = findArchitecture(
-		checkpoint.config,
-		checkpoint.name,
-	);
-	const config = architecture.config(
-		readConfig(checkpoint.config, `${checkpoint.name}: config.json`),
-	);
-	const sizes = architecture.sight?.sizes(config);
+	const plan = await planModel(checkpoint);
+	const { imageSizes, weights, weightBytes, parameters } = plan;
 	const images =
-		sizes &&
-		createImages(sizes, checkpoint.processor ?? {}, runtime, checkpoint.name);
-	const { weights, declared } = collectWeights(checkpoint, (w) =>
-		architecture.weights(w, config),
-	);
-	const planned = await planWeights(checkpoint, declared);
-	const weightBytes = planned.reduce((sum, p) => sum + p.bytes, 0);
-	const parameters = planned.reduce(
-		(sum, p) => sum + p.matrix.rows * p.matrix.cols,
-		0,
-	);
+		imageSizes &&
+		createImages(
+			imageSizes,
+			checkpoint.processor ?? {},
+			runtime,
+			checkpoint.name,
+		);
 	checkFits(
 		checkpoint.name,
 		weightBytes,
 		parameters,
 		runtime.freeMemoryBytes?.(),
 	);
-	const banks = Math.max(
-		options.banks ?? 1,
-		Math.ceil(weightBytes / (BANK_BYTES - BANK_RESERVE_BYTES)),
-	);
-	assignBanks(planned, banks);
-
-	const wanted = options.threads ?? runtime.threads;
-	const threads = runtime.spawn ? wanted : 1;
+	const steps = planSteps(plan, options, runtime);
+	const { banks, threads } = steps;
 	const shared = threads > 1;
 	const target =
 		options.kernels ?? (await chooseTarget((t) => runtime.kernels(t, false)));
@@ -200,41 +148,22 @@ async function loadCheckpoint(
 
 	const report = progressReporter(
 		checkpoint.name,
-		planned.reduce((sum, p) => sum + p.matrix.bytes, 0),
+		weights.reduce((sum, p) => sum + p.matrix.bytes, 0),
 		options.onProgress,
 	);
-	await fillWeights(planned, memories, kernels, { signal, onBytes: report });
+	await fillWeights(weights, memories, kernels, { signal, onBytes: report });
 
-	const contextTokens = Math.min(
-		options.contextTokens ?? config.contextTokens,
-		config.contextTokens,
-	);
 	const engine = await createEngine({
+		...steps,
 		module,
 		memories,
-		record: (graph) => architecture.forward(graph, weights, config),
-		encoder: images && {
-			rows: images.patches,
-			outputs: images.tokens,
-			record: (graph) => architecture.sight!.record(graph, weights, config),
-		},
-		cache: options.cache,
-		limits: {
-			// An image goes into one step.
-			rows: Math.max(
-				Math.min(options.chunkTokens ?? DEFAULT_CHUNK_TOKENS, contextTokens),
-				images?.tokens ?? 0,
-			),
-			outputs: OUTPUT_ROWS,
-			sequences: SEQUENCES,
-			contextTokens,
-		},
-		threads,
+		record: plan.record,
+		encoder: plan.encoder,
 		spawn: runtime.spawn,
 		onProfile: options.onProfile,
 	});
 	const schemes: Record<string, number> = {};
-	for (const { matrix } of planned)
+	for (const { matrix } of weights)
 		schemes[matrix.scheme] = (schemes[matrix.scheme] ?? 0) + 1;
 	const text = { where: checkpoint.name, images: images !== undefined };
 	const tokenizer =
@@ -257,12 +186,12 @@ async function loadCheckpoint(
 		yield: () => runtime.yield(),
 		info: {
 			name: checkpoint.name,
-			architecture: name,
+			architecture: plan.architecture,
 			parameters,
 			weightBytes,
 			schemes,
-			vocabularySize: config.V,
-			contextTokens,
+			vocabularySize: plan.sizes.V,
+			contextTokens: steps.limits.contextTokens,
 			threads: engine.parts,
 			threadLimit:
 				engine.threadLimit ??
@@ -282,28 +211,6 @@ function generationDefaults({
 	generationConfig,
 }: Checkpoint): Readonly<Record<string, unknown>> {
 	return { eos_token_id: config.eos_token_id, ...generationConfig };
-}
-
-function checkOptions({
-	threads,
-	banks,
-	contextTokens,
-	chunkTokens,
-}: LoadOptions): void {
-	const ranges = {
-		threads: [threads, 1, 256],
-		banks: [banks, 1, 16],
-		contextTokens: [contextTokens, 1, 2 ** 24],
-		chunkTokens: [chunkTokens, 1, 4096],
-	} as const;
-	for (const [name, [value, least, most]] of Object.entries(ranges))
-		if (
-			value !== undefined &&
-			!(Number.isInteger(value) && value >= least && value <= most)
-		)
-			throw new OptionError(
-				`${name} is ${value}, expected a whole number from ${least} to ${most}`,
-			);
 }
 
 /** Reports at most one event per percent. */

@@ -1,22 +1,12 @@
 import { type Encoder, scheduleEncoder } from "./encoder.ts";
-import {
-	Graph,
-	type Operand,
-	type Rope,
-	type Table,
-	type Tensor,
-} from "./graph.ts";
-import {
-	ATTENTION_SEGMENT,
-	type CacheType,
-	PAGE_POSITIONS,
-	pageBytes,
-} from "./layouts.ts";
+import type { Graph, Operand, Rope, Table, Tensor } from "./graph.ts";
+import { type CacheType, PAGE_POSITIONS, pageBytes } from "./layouts.ts";
 import type { Memory } from "./memory.ts";
 import { PAGE_UNIT_BYTES, PagePool, Sequence } from "./pages.ts";
 import { createPool, type Thread } from "./pool.ts";
 import { createTimings, readProfile, type StepProfile } from "./profile.ts";
 import type { Program, Step } from "./program.ts";
+import { recordSteps } from "./recordings.ts";
 import { columns, type Feed, softRows, tabulate } from "./rows.ts";
 import { schedule } from "./schedule.ts";
 
@@ -84,19 +74,9 @@ type BankTables = Readonly<Record<FlatTable, number>> & {
 	readonly frequencies: ReadonlyMap<Rope, number>;
 };
 
-/** Steps of at most this many rows run the program in which parts share the keys of a row. */
-const FEW_ROWS = 4;
-
 export async function createEngine(options: EngineOptions): Promise<Engine> {
 	const { memories, limits, threads, spawn } = options;
-	const cacheType = options.cache ?? "f32";
-	const segments = Math.ceil(limits.contextTokens / ATTENTION_SEGMENT);
-	// A context of one segment has no keys to share.
-	const few = segments > 1 && threads > 1;
-	const recordings = [0, ...(few ? [segments] : [])].map((segments) => {
-		const graph = new Graph(cacheType, segments);
-		return { graph, logits: options.record(graph) };
-	});
+	const recordings = recordSteps(options);
 	const { graph: first, logits } = recordings[0]!;
 	const { offsets, pools } = layOutCaches(first, memories);
 	const pagesPerSequence = Math.ceil(limits.contextTokens / PAGE_POSITIONS);
@@ -132,13 +112,10 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 			return bankTables[operand.table];
 		},
 	};
-	const scheduled = recordings.map(({ graph, logits }, i) =>
+	const scheduled = recordings.map(({ graph, logits, rows }) =>
 		schedule(graph, [logits], {
 			...places,
-			capacity: {
-				rows: i === 0 ? limits.rows : FEW_ROWS,
-				outputs: limits.outputs,
-			},
+			capacity: { rows, outputs: limits.outputs },
 		}),
 	);
 	const encoder =
@@ -203,7 +180,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 						rows.length,
 					).set(rows);
 			const outputs = rows.output.length;
-			const program = few && rows.token.length <= FEW_ROWS ? 1 : 0;
+			const few = recordings[1];
+			const program = few && rows.token.length <= few.rows ? 1 : 0;
 			await pool.step(program, { rows: rows.token.length, outputs });
 			for (const { sequence, tokens } of feeds)
 				sequence.length += tokens.length;

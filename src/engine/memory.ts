@@ -11,6 +11,10 @@ const ALIGNMENT = 64;
 /** Memory grows in steps of at least this many pages (64 MiB). What is not used stays without memory of the system's. */
 const GROWTH_PAGES = 1024;
 
+/** What an allocation of `bytes` bytes takes. */
+export const align = (bytes: number): number =>
+	Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+
 /** One WebAssembly memory that is added to and, but for `release`, never given back. Address 0 stays unused: kernels take it for "none". */
 export class Memory {
 	readonly memory: WebAssembly.Memory;
@@ -37,7 +41,7 @@ export class Memory {
 	/** Address of `bytes` fresh bytes. Throws EngineError where the bank is full or the system has no more memory. */
 	allocate(bytes: number, what: string): number {
 		const address = this.#used;
-		const end = address + Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+		const end = address + align(bytes);
 		if (end > BANK_BYTES)
 			throw new EngineError(
 				`no room for ${what}: ${bytes} bytes needed, ${BANK_BYTES - address} of ${BANK_BYTES} left in this memory bank`,
