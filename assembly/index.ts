@@ -50,6 +50,17 @@ export {
 } from "./kernels/qb4w";
 export { embed_q4kw, gemm_qk8_q4kw, pack_q4kw_q4_k } from "./kernels/q4kw";
 export { embed_q6kw, gemm_qk8_q6kw, pack_q6kw_q6_k } from "./kernels/q6kw";
+export {
+  embed_q4_1w,
+  embed_q5_1w,
+  embed_qb5w,
+  gemm_qb8_q4_1w,
+  gemm_qb8_q5_1w,
+  gemm_qb8_qb5w,
+  pack_q4_1w_q4_1,
+  pack_q5_1w_q5_1,
+  pack_qb5w_q5_0,
+} from "./kernels/qb5w";
 export { embed_qb8w, gemm_qb8_qb8w, pack_qb8w_q8_0 } from "./kernels/qb8w";
 export {
   embed_qc8w,

@@ -39,6 +39,8 @@ export const QD8_HEADER_BYTES: usize = 16;
 
 /** Bytes of a group's f32 scales for 16 rows. */
 export const SCALES_BYTES: usize = 64;
+/** Bytes of its f32 minima, which follow where there are any. */
+export const MINIMA_BYTES: usize = 64;
 
 // 127 · 255 summed over four bytes, then −128 · 128.
 const PROBE: usize = memory.data<u32>([0x7f7f7f7f, 0x80808080, 0, 0, 0xffffffff, 0x80808080, 0, 0], 16);
@@ -210,10 +212,12 @@ export function widen(to: usize, from: usize, rowBytes: usize, groupBytes: usize
 // What becomes of a group's sums a[t, j] = Σ x · (code − zero):
 //   SCALED    f += scales[g, j] · d[t, g] · a      inputs with a scale per group
 //   BLOCKS    f += scales[g, j] · a                inputs with a scale per row
+//   MINIMA    f += scales[g, j] · d[t, g] · a + minima[g, j] · d[t, g] · Σ x
 //   INTEGERS  f += a, as i32                       both sides with a scale per row
 export const SCALED: i32 = 0;
 export const BLOCKS: i32 = 1;
 export const INTEGERS: i32 = 2;
+export const MINIMA: i32 = 3;
 
 /** Input rows of a register tile with 2 vectors of weight rows: 12 sums leave 3 of 15 registers for operands. */
 const T = 6;
@@ -229,7 +233,8 @@ export const SPARE_ROWS: i32 = T - 1;
  */
 // @ts-ignore: decorator
 @inline export function multiply(form: i32, how: i32, f: usize, codes: usize, scales: usize, zero: i32, x: usize, rowBytes: usize, rows: i32, groups: i32): void {
-  if (how == PLAIN) {
+  // With relaxed dots only 8-bit codes are ever multiplied plainly.
+  if (how == PLAIN && (!ASC_FEATURE_RELAXED_SIMD || form == SCALED || form == INTEGERS)) {
     for (let t = 0; t < rows; t += NARROW_T) plain(form, f + <usize>t * RESULT_BYTES, codes, scales, zero, x + <usize>t * rowBytes, rowBytes, rows - t, groups);
   } else if (ASC_FEATURE_RELAXED_SIMD) {
     if (how == DOT32) {
@@ -273,7 +278,7 @@ export const SPARE_ROWS: i32 = T - 1;
         x$t += groupBytes(form);
       }
       w += 512;
-      s += SCALES_BYTES;
+      s += form == MINIMA ? SCALES_BYTES + MINIMA_BYTES : SCALES_BYTES;
     }
   }
 }
@@ -309,7 +314,7 @@ export const SPARE_ROWS: i32 = T - 1;
         x$t += groupBytes(form);
       }
       w += 512;
-      s += SCALES_BYTES;
+      s += form == MINIMA ? SCALES_BYTES + MINIMA_BYTES : SCALES_BYTES;
     }
   }
 }
@@ -344,7 +349,7 @@ export const SPARE_ROWS: i32 = T - 1;
         x$t += WIDE_BYTES;
       }
       w += 1024;
-      s += SCALES_BYTES;
+      s += form == MINIMA ? SCALES_BYTES + MINIMA_BYTES : SCALES_BYTES;
     }
   }
 }
@@ -360,8 +365,15 @@ export const SPARE_ROWS: i32 = T - 1;
     v128.store(f, blockSum(a1, v128.load(scales, 16), v128.load(f, 16)), 16);
   } else {
     const d = v128.load32_splat(x + scaleAt);
-    v128.store(f, scaledSum(a0, d, v128.load(scales), v128.load(f)));
-    v128.store(f, scaledSum(a1, d, v128.load(scales, 16), v128.load(f, 16)), 16);
+    let f0 = scaledSum(a0, d, v128.load(scales), v128.load(f));
+    let f1 = scaledSum(a1, d, v128.load(scales, 16), v128.load(f, 16));
+    if (form == MINIMA) {
+      const sum = f32x4.mul(d, f32x4.convert_i32x4_s(i32x4.dot_i16x8_s(v128.load32_splat(x), ones())));
+      f0 = minimaSum(v128.load(scales, 64), sum, f0);
+      f1 = minimaSum(v128.load(scales, 80), sum, f1);
+    }
+    v128.store(f, f0);
+    v128.store(f, f1, 16);
   }
 }
 
@@ -369,6 +381,12 @@ export const SPARE_ROWS: i32 = T - 1;
 // @ts-ignore: decorator
 @inline export function scaledSum(a: v128, d: v128, scales: v128, f: v128): v128 {
   return madd(f32x4.mul(f32x4.convert_i32x4_s(a), d), scales, f);
+}
+
+/** f + minima · sum, where sum = d · Σ x */
+// @ts-ignore: decorator
+@inline export function minimaSum(minima: v128, sum: v128, f: v128): v128 {
+  return madd(minima, sum, f);
 }
 
 /** f + scales · a */
@@ -379,5 +397,5 @@ export const SPARE_ROWS: i32 = T - 1;
 
 // @ts-ignore: decorator
 @inline export function groupBytes(form: i32): usize {
-  return form == SCALED ? QB8_BYTES : QD8_BYTES;
+  return form == SCALED || form == MINIMA ? QB8_BYTES : QD8_BYTES;
 }

@@ -3,12 +3,12 @@
 // One input row: each tile is read once, as it is packed. More rows: stretches of a tile are unpacked into scratch memory,
 // where they stay in the first cache while all rows go over them; sums wait in scratch memory too.
 //
-//   scratch:  sums, 16 per input row | scales of a stretch | codes of a stretch | inputs, where they have to be rewritten
+//   scratch:  sums, 16 per input row | scales and minima of a stretch | codes of a stretch | inputs, where they have to be rewritten
 
 import { F32Or0 } from "./types";
 import { multiplyFloats } from "./float32";
 import {
-  BLOCKS, FLOATS, GROUP, groupBytes, INTEGERS, multiply, PLAIN, QB8_BYTES, QD8_HEADER_BYTES, qd8RowBytes, SCALED, SCALES_BYTES, SPARE_ROWS,
+  BLOCKS, FLOATS, GROUP, groupBytes, INTEGERS, MINIMA, MINIMA_BYTES, multiply, PLAIN, QB8_BYTES, QD8_HEADER_BYTES, qd8RowBytes, SCALED, SCALES_BYTES, SPARE_ROWS,
   WIDE_BYTES, widen,
 } from "./int8";
 import { finish, RESULT_BYTES, ROWS } from "./tile";
@@ -29,7 +29,7 @@ const MAX_GROUPS: i32 = 32;
 const MAX_FLOAT_GROUPS: i32 = 8;
 
 const SCALES: usize = <usize>(MAX_ROWS + SPARE_ROWS) * RESULT_BYTES;
-const CODES: usize = SCALES + <usize>MAX_GROUPS * SCALES_BYTES;
+const CODES: usize = SCALES + <usize>MAX_GROUPS * (SCALES_BYTES + MINIMA_BYTES);
 const INPUTS: usize = CODES + 32768;
 /** What is left of 512 KiB of scratch memory. */
 const INPUT_BYTES: usize = 524288 - INPUTS;
@@ -69,6 +69,11 @@ export function gemmScaled(y: usize, x: usize, w: usize, tileBytes: usize, bias:
   gemm(SCALED, y, x, w, tileBytes, bias, residual, rows, n, k, block, zero, how, scratch, lo, hi, one, unpack);
 }
 
+/** x is qb8: y = residual + (bias + Σ_g scale · d · Σ x · (code − zero) + minimum · d · Σ x). */
+export function gemmMinima(y: usize, x: usize, w: usize, tileBytes: usize, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, block: i32, zero: i32, how: i32, scratch: usize, lo: i32, hi: i32, one: MultiplyOne, unpack: Unpack): void {
+  gemm(MINIMA, y, x, w, tileBytes, bias, residual, rows, n, k, block, zero, how, scratch, lo, hi, one, unpack);
+}
+
 /**
  * x is qd8 with scale s and zero point z, tiles start with f32 sums R[j] = Σ_c w[j, c]:
  * y = residual + (bias + s · (Σ_g scale · Σ x · (code − zero) − z · R)).
@@ -88,8 +93,8 @@ export function gemmIntegers(y: usize, x: usize, w: usize, tileBytes: usize, bia
 // @ts-ignore: decorator
 @inline function gemm(form: i32, y: usize, x: usize, w: usize, tileBytes: usize, bias: usize, residual: usize, rows: i32, n: i32, k: i32, block: i32, zero: i32, how: i32, scratch: usize, lo: i32, hi: i32, one: MultiplyOne, unpack: Unpack): void {
   const groups = (k + GROUP - 1) / GROUP;
-  const rowBytes = form == SCALED ? <usize>groups * QB8_BYTES : qd8RowBytes(k);
-  const headerBytes = form == SCALED ? <usize>0 : QD8_HEADER_BYTES;
+  const rowBytes = form == SCALED || form == MINIMA ? <usize>groups * QB8_BYTES : qd8RowBytes(k);
+  const headerBytes = form == SCALED || form == MINIMA ? <usize>0 : QD8_HEADER_BYTES;
   const wideRowBytes = <usize>groups * WIDE_BYTES;
   const isWide = how == PLAIN && rows > 1;
   const atOnce = isWide ? min(MAX_ROWS, <i32>(INPUT_BYTES / wideRowBytes)) : MAX_ROWS;

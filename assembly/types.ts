@@ -33,3 +33,7 @@ export type QC8W = usize;
 export type Q4KW = usize;
 /** 6-bit weights in blocks of 256 with scales of groups: kernels/q6kw.ts. */
 export type Q6KW = usize;
+/** Q5_0, Q4_1 and Q5_1: kernels/qb5w.ts. */
+export type QB5W = usize;
+export type Q4_1W = usize;
+export type Q5_1W = usize;

@@ -306,7 +306,7 @@ function multiplyFloatsFloat(f: usize, tile: usize, x: usize, groups: i32, block
 
 // @ts-ignore: decorator
 @inline function multiplyOne<S>(form: i32, f: usize, tile: usize, x: usize, groups: i32, block: i32, how: i32): void {
-  if (how == PLAIN) multiplyBy<S>(form, PLAIN, f, tile, x, groups, block);
+  if (!ASC_FEATURE_RELAXED_SIMD) multiplyBy<S>(form, PLAIN, f, tile, x, groups, block);
   else if (how == DOT16) multiplyBy<S>(form, DOT16, f, tile, x, groups, block);
   else multiplyBy<S>(form, DOT32, f, tile, x, groups, block);
 }

@@ -184,6 +184,24 @@ export const layouts = {
 		activation: "qd8",
 		bytes: nibbles(4),
 	},
+	qb8_qb5w: {
+		gemm: "gemm_qb8_qb5w",
+		embed: "embed_qb5w",
+		activation: "qb8",
+		bytes: blocks(32, 22),
+	},
+	qb8_q4_1w: {
+		gemm: "gemm_qb8_q4_1w",
+		embed: "embed_q4_1w",
+		activation: "qb8",
+		bytes: blocks(32, 20),
+	},
+	qb8_q5_1w: {
+		gemm: "gemm_qb8_q5_1w",
+		embed: "embed_q5_1w",
+		activation: "qb8",
+		bytes: blocks(32, 24),
+	},
 	qk8_q4kw: {
 		gemm: "gemm_qk8_q4kw",
 		embed: "embed_q4kw",

@@ -16,6 +16,7 @@ import * as norm from "./norm.ts";
 import * as q4kw from "./q4kw.ts";
 import * as q6kw from "./q6kw.ts";
 import * as qb4w from "./qb4w.ts";
+import * as qb5w from "./qb5w.ts";
 import * as qb8w from "./qb8w.ts";
 import * as qc8w from "./qc8w.ts";
 import {
@@ -44,6 +45,7 @@ export const reference: { readonly [K in KernelName]: Entry<K> } = {
 	...q4kw,
 	...q6kw,
 	...qb4w,
+	...qb5w,
 	...qb8w,
 	...qc8w,
 	quantize_f32_qb8,

@@ -130,7 +130,7 @@ export function quantizedInputs(
 	for (let t = 0; t < rows; t++) {
 		const scales = o.gaussians(Math.ceil(k / 32), 0.01).map(Math.abs);
 		form.write(memory, t * form.rowBytes(k), {
-			codes: [...o.integers(k, -128, 127)],
+			codes: [...o.integers(k, form.hasZero ? -128 : -127, 127)],
 			zero: form.hasZero ? o.integer(-128, 127) : 0,
 			scale: (c) => scales[Math.floor(c / 32)]!,
 		});
