@@ -1,8 +1,24 @@
-/** npm run bench [-- --shapes … --json]: model.bench.ts says what can be chosen. */
+/**
+ * npm run bench [-- --shapes … --json]: kernels, then whole models; model.bench.ts says what can be chosen.
+ * `--only kernels` and `--only models` leave the other out.
+ */
+import { benchKernels, printKernels } from "./kernels.bench.ts";
 import { benchModels, printModels, readOptions } from "./model.bench.ts";
 
 const args = process.argv.slice(2);
-const bench = await benchModels(readOptions(args));
-console.log(
-	args.includes("--json") ? JSON.stringify(bench, null, 2) : printModels(bench),
-);
+const at = args.indexOf("--only");
+const only = at < 0 ? undefined : args.splice(at, 2)[1];
+const isJson = args.includes("--json");
+const relaxed = Number(process.versions.node.split(".")[0]) >= 22;
+
+if (only !== "models") {
+	const shapes = ["SmolLM2-135M", "SmolLM2-1.7B", "SmolLM3-3B"] as const;
+	const speeds = await benchKernels(shapes, relaxed ? "relaxed" : "simd");
+	console.log(
+		isJson ? JSON.stringify(speeds, null, 2) : await printKernels(speeds),
+	);
+}
+if (only !== "kernels") {
+	const bench = await benchModels(readOptions(args));
+	console.log(isJson ? JSON.stringify(bench, null, 2) : printModels(bench));
+}
