@@ -90,6 +90,9 @@ describe("its table of weights", () => {
 	);
 
 	test.each([...elementTypes.keys()])("%s", async (type) => {
-		expect(claims.get(type) ?? "no").toBe(await abilities(type));
+		expect(
+			claims.get(type) ?? "no",
+			`README.md, What works today, the row of ${type}`,
+		).toBe(await abilities(type));
 	});
 });
