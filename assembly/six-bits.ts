@@ -44,13 +44,15 @@ export function subtractMinimums(f: usize, block: usize, x: usize): void {
   for (let $v = 0; $v < 4; $v++) v128.store(f, blockMinimum(a$v, halves(block + DMIN, $v), dx, v128.load(f, 16 * $v)), 16 * $v);
 }
 
-/** Opens d, dmin, scales and minimums of a block. */
-export function openSixBits(opened: usize, block: usize): void {
+/** Opens d, dmin, scales and minimums of a block, each scale `times` times: for parts of a group that are added up apart. */
+export function openSixBits(opened: usize, block: usize, times: i32): void {
   openD(opened, block);
   openDmin(opened, block + DMIN);
   for (let i = 0; i < 4; i++) {
-    openScales(opened, 2 * i, sixBitScales(block, i, 0));
-    openScales(opened, 2 * i + 1, sixBitScales(block, i, 1));
+    for (let part = 0; part < times; part++) {
+      openScales(opened, 2 * i * times + part, sixBitScales(block, i, 0));
+      openScales(opened, (2 * i + 1) * times + part, sixBitScales(block, i, 1));
+    }
     openMinimums(opened, i, sixBitMinimums(block, i, 0), sixBitMinimums(block, i, 1));
   }
 }

@@ -152,7 +152,7 @@ function multiplyRow(f: usize, block: usize, x: usize, blocks: i32, how: i32): v
 
 function open(opened: usize, block: usize, how: i32): void {
   const low = lowNibbles();
-  openSixBits(opened, block);
+  openSixBits(opened, block, 1);
   for (let g = 0; g < 8; g++) {
     const to = openedCodes(opened, g, NARROW);
     for (let v = 0; v < 4; v++) {

@@ -14,6 +14,7 @@ import {
 } from "./kv.ts";
 import * as norm from "./norm.ts";
 import * as q4kw from "./q4kw.ts";
+import * as q5kw from "./q5kw.ts";
 import * as q6kw from "./q6kw.ts";
 import * as qb4w from "./qb4w.ts";
 import * as qb5w from "./qb5w.ts";
@@ -43,6 +44,7 @@ export const reference: { readonly [K in KernelName]: Entry<K> } = {
 	rope_kv_write_i8,
 	...norm,
 	...q4kw,
+	...q5kw,
 	...q6kw,
 	...qb4w,
 	...qb5w,
