@@ -100,6 +100,13 @@ for (const name of readdirSync("src/embedded")) {
 }
 for (const target of ["simd", "relaxed"])
 	cpSync(`build/${target}.wasm`, `${OUT}/embedded/${target}.wasm`);
+// A service worker that every browser takes is no module.
+buildSync({
+	entryPoints: ["src/runtime/coi-serviceworker.ts"],
+	outfile: `${OUT}/runtime/coi-serviceworker.js`,
+	format: "iife",
+	target: "es2020",
+});
 chmodSync(`${OUT}/cli/main.js`, 0o755);
 rmSync("dist", { recursive: true, force: true });
 renameSync(OUT, "dist");

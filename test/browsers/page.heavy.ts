@@ -133,6 +133,26 @@ describe.skipIf(missingChromium)("a page in Chromium", () => {
 		expect(loading.longestMs).toBeLessThan(50);
 	});
 
+	test.each(["require-corp", "credentialless"])(
+		"is isolated by the service worker with %s",
+		async (policy) => {
+			writeFileSync(
+				join(folder, "coi.html"),
+				`<!doctype html><script src="coi-serviceworker.js" data-coep="${policy}"></script>`,
+			);
+			const site = await openSite(folder);
+			sites.push(site);
+			const page = await chromium.newPage();
+			await page.goto(`${site.url}coi.html?x=1`);
+			await page.until("crossOriginIsolated", 10_000);
+			expect(await page.evaluate("location.search")).toBe("?x=1");
+			const headers = await page.evaluate<string>(
+				"fetch(location.href).then((r) => r.headers.get('cross-origin-embedder-policy'))",
+			);
+			expect(headers).toBe(null);
+		},
+	);
+
 	test("may use the library in a worker of its own", async () => {
 		const page = await open(ISOLATION);
 		const said = await page.evaluate(`new Promise((resolve, reject) => {

@@ -61,6 +61,12 @@ const PAGE = `<!doctype html>
 </script>
 `;
 
+/** The same page, which a service worker isolates: what runs before that is thrown away. */
+const COI_PAGE = PAGE.replace(
+	'<script type="module">',
+	'<script src="coi-serviceworker.js"></script><script type="module">if (!crossOriginIsolated) await new Promise(() => {});',
+);
+
 const WORKER = `import * as library from "nibble-lm";
 import { behave } from "./behaviours.mjs";
 export default {
@@ -101,6 +107,11 @@ export function prepareStage(name = "stage"): string {
 	});
 	write("script.mjs", SCRIPT);
 	write("page.html", PAGE);
+	write("coi.html", COI_PAGE);
+	cpSync(
+		join(folder, "node_modules/nibble-lm/dist/runtime/coi-serviceworker.js"),
+		join(folder, "coi-serviceworker.js"),
+	);
 	write("worker-entry.mjs", WORKER);
 	buildSync({
 		entryPoints: [join(folder, "worker-entry.mjs")],

@@ -81,6 +81,7 @@ function browser(
 	args: (profile: string, url: string) => readonly string[],
 	headers: Readonly<Record<string, string>>,
 	env: NodeJS.ProcessEnv = {},
+	page = "page.html",
 ): Starter {
 	const path = paths.find(existsSync);
 	return {
@@ -89,7 +90,7 @@ function browser(
 		async start(stage) {
 			const site = await openSite(stage, headers);
 			const profile = mkdtempSync(join(tmpdir(), "nibble-browser-"));
-			const child = spawn(path!, args(profile, `${site.url}page.html`), {
+			const child = spawn(path!, args(profile, site.url + page), {
 				detached: true,
 				stdio: "ignore",
 				env: { ...process.env, HOME: profile, ...env },
@@ -155,6 +156,7 @@ const WEBKIT_ENV = {
 	WEBKIT_DISABLE_COMPOSITING_MODE: "1",
 	WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS: "1",
 };
+const WEBKIT_SHARED = { ...WEBKIT_ENV, JSC_useSharedArrayBuffer: "1" };
 
 const workerd: Starter = {
 	name: "workerd",
@@ -196,13 +198,20 @@ export const starters: readonly Starter[] = [
 	packaged("bun", "bun", ".bin/bun", []),
 	browser("chromium", CHROMIUM, chromium, ISOLATION),
 	browser("chromium, not isolated", CHROMIUM, chromium, {}),
+	browser("chromium, service worker", CHROMIUM, chromium, {}, {}, "coi.html"),
 	browser("chromium, strict policy", CHROMIUM, chromium, STRICT),
 	browser("firefox", FIREFOX, firefox, ISOLATION),
+	browser("firefox, service worker", FIREFOX, firefox, {}, {}, "coi.html"),
 	browser("firefox, strict policy", FIREFOX, firefox, STRICT),
-	browser("webkit", XVFB, webkit, ISOLATION, {
-		...WEBKIT_ENV,
-		JSC_useSharedArrayBuffer: "1",
-	}),
+	browser("webkit", XVFB, webkit, ISOLATION, WEBKIT_SHARED),
+	browser(
+		"webkit, service worker",
+		XVFB,
+		webkit,
+		{},
+		WEBKIT_SHARED,
+		"coi.html",
+	),
 	browser("webkit, no SharedArrayBuffer", XVFB, webkit, ISOLATION, WEBKIT_ENV),
 	workerd,
 ];
