@@ -83,13 +83,3 @@ export function fiveBits(vectors: usize, r: i32, c: i32): i32 {
   if (four < 7) return bits | (load<u8>(at + (<usize>(four - 2) << 4)) >> 6);
   return bits | (((load<u8>(at, 48) >> 5) & 1) << 1) | ((load<u8>(at, 64) >> 5) & 1);
 }
-
-/** Bytes 16 where bits of `bits` are set: bit i is byte i. */
-// @ts-ignore: decorator
-@inline export function sixteens(bits: i32): v128 {
-  const which = v128.load(BITS);
-  const each = v128.shuffle<i8>(i32x4.splat(bits), i32x4.splat(bits), 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
-  return v128.and(i8x16.eq(v128.and(each, which), which), i8x16.splat(16));
-}
-
-const BITS: usize = memory.data<u32>([0x08040201, 0x80402010, 0x08040201, 0x80402010], 16);

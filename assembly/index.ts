@@ -49,6 +49,7 @@ export {
   pack_qb4w_f32_i8,
 } from "./kernels/qb4w";
 export { embed_q4kw, gemm_qk8_q4kw, pack_q4kw_q4_k } from "./kernels/q4kw";
+export { embed_q5kw, gemm_qk8_q5kw, pack_q5kw_q5_k } from "./kernels/q5kw";
 export { embed_q6kw, gemm_qk8_q6kw, pack_q6kw_q6_k } from "./kernels/q6kw";
 export {
   embed_q4_1w,

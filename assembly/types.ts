@@ -37,3 +37,5 @@ export type Q6KW = usize;
 export type QB5W = usize;
 export type Q4_1W = usize;
 export type Q5_1W = usize;
+/** 5-bit weights in blocks of 256 with scales and minimums of groups: kernels/q5kw.ts. */
+export type Q5KW = usize;

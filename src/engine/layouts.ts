@@ -208,6 +208,12 @@ export const layouts = {
 		activation: "qk8",
 		bytes: blocks(256, 144),
 	},
+	qk8_q5kw: {
+		gemm: "gemm_qk8_q5kw",
+		embed: "embed_q5kw",
+		activation: "qk8",
+		bytes: blocks(256, 176),
+	},
 	qk8_q6kw: {
 		gemm: "gemm_qk8_q6kw",
 		embed: "embed_q6kw",
