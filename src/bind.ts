@@ -1,7 +1,15 @@
 import { UnsupportedError } from "./errors.ts";
-import { type Inspection, inspectCheckpoint } from "./inspect.ts";
-import { type LoadOptions, load, openFrom } from "./load.ts";
+import { type Estimate, estimate } from "./estimate.ts";
+import { type Inspection, inspectSource } from "./inspect.ts";
+import {
+	findSource,
+	type LoadOptions,
+	load,
+	openBoth,
+	openFrom,
+} from "./load.ts";
 import { Model } from "./model.ts";
+import { checkSizes, planModel, planSteps } from "./plan.ts";
 import { readTensor, type TensorPiece } from "./read-tensor.ts";
 import type { Runtime } from "./runtime/runtime.ts";
 import type { Source } from "./sources/open.ts";
@@ -19,13 +27,20 @@ export interface ModelConstructor {
 	 */
 	load(source?: Source, options?: LoadOptions): Promise<Model>;
 	/**
-	 * Says what is in a checkpoint and what running it takes, without reading weights.
+	 * Says what is in a checkpoint and what running it takes, without reading weights; or what is in an ExecuTorch program.
 	 * @throws (rejects with) SourceError, CheckpointError
 	 */
 	inspect(
 		source?: Source,
-		options?: Pick<LoadOptions, "file" | "signal">,
+		options?: Pick<LoadOptions, "file" | "hub" | "signal">,
 	): Promise<Inspection>;
+	/**
+	 * Says what loading a model takes before it is loaded: bytes to fetch and bytes in memory. Reads what `inspect` reads.
+	 * @param source where the checkpoint is; the embedded model where there is none
+	 * @param options as for `load`: those of threads, banks, context, chunks and cache count
+	 * @throws (rejects with) what `load` rejects with, except where memory is short: `fits` is false then
+	 */
+	estimate(source?: Source, options?: LoadOptions): Promise<Estimate>;
 	/**
 	 * Reads a weight, decoded to float32, piece by piece: memory for a few megabytes is enough for any matrix.
 	 * @param source where the checkpoint is; undefined for the embedded model
@@ -35,7 +50,7 @@ export interface ModelConstructor {
 	readTensor(
 		source: Source | undefined,
 		name: string,
-		options?: Pick<LoadOptions, "file" | "signal">,
+		options?: Pick<LoadOptions, "file" | "hub" | "signal">,
 	): AsyncGenerator<TensorPiece, void>;
 }
 
@@ -50,11 +65,17 @@ export function bindRuntime(runtime: Runtime): {
 		}
 		static async inspect(
 			source?: Source,
-			options: Pick<LoadOptions, "file" | "signal"> = {},
+			options: Pick<LoadOptions, "file" | "hub" | "signal"> = {},
 		) {
-			const checkpoint = await openFrom(runtime, source, options);
+			return inspectSource(await findSource(runtime, source, options));
+		}
+		static async estimate(source?: Source, options: LoadOptions = {}) {
+			checkSizes(options);
+			const checkpoint = await openBoth(runtime, source, options);
 			try {
-				return await inspectCheckpoint(checkpoint);
+				const plan = await planModel(checkpoint);
+				const steps = planSteps(plan, options, runtime);
+				return estimate(plan, steps, runtime.freeMemoryBytes?.());
 			} finally {
 				await checkpoint.close();
 			}
@@ -62,7 +83,7 @@ export function bindRuntime(runtime: Runtime): {
 		static async *readTensor(
 			source: Source | undefined,
 			name: string,
-			options: Pick<LoadOptions, "file" | "signal"> = {},
+			options: Pick<LoadOptions, "file" | "hub" | "signal"> = {},
 		) {
 			const checkpoint = await openFrom(runtime, source, options);
 			try {

@@ -9,11 +9,13 @@ export {
 	SourceError,
 	UnsupportedError,
 } from "./errors.ts";
+export type { Estimate } from "./estimate.ts";
 export type { Generation } from "./generate/generation.ts";
 export type { GenerateOptions, LogitsProcessor } from "./generate/options.ts";
 export type { FinishReason } from "./generate/stopping.ts";
 export type { ImageInput } from "./images.ts";
 export type { InspectedTensor, Inspection } from "./inspect.ts";
+export type { ProgramInspection } from "./inspect-program.ts";
 export type {
 	InstructionProfile,
 	LoadOptions,

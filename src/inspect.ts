@@ -2,6 +2,8 @@ import { Graph } from "./engine/graph.ts";
 import { PAGE_POSITIONS, pageBytes } from "./engine/layouts.ts";
 import { UnsupportedError } from "./errors.ts";
 import type { Checkpoint } from "./formats/checkpoint.ts";
+import { openCheckpoint, openProgram } from "./formats/open.ts";
+import { inspectProgram, type ProgramInspection } from "./inspect-program.ts";
 import { findArchitecture } from "./models/architectures.ts";
 import { planModel } from "./plan.ts";
 import { findMatrix, matrixNames, type StoredMatrix } from "./quant/scheme.ts";
@@ -25,7 +27,8 @@ export interface InspectedTensor {
 /** What is in a checkpoint, found without reading weights. */
 export interface Inspection {
 	readonly name: string;
-	readonly container: Checkpoint["container"];
+	/** "pte" is no checkpoint but an ExecuTorch program, which can be looked into and not be loaded. */
+	readonly container: Checkpoint["container"] | "pte";
 	/** Entry of config.json's `architectures`. */
 	readonly architecture: string | undefined;
 	/** Why this version cannot run it; undefined where it can. */
@@ -47,12 +50,42 @@ export interface Inspection {
 	readonly tensors: readonly InspectedTensor[];
 	readonly config: Readonly<Record<string, unknown>>;
 	readonly metadata: Readonly<Record<string, unknown>>;
+	/** What an ExecuTorch program holds besides tensors; undefined for checkpoints. */
+	readonly program?: ProgramInspection;
+}
+
+/** What openCheckpoint takes. */
+interface Found {
+	readonly from: Parameters<typeof openCheckpoint>[0];
+	readonly file?: string;
+}
+
+/** Opens, describes and closes a checkpoint or a program. Throws SourceError, CheckpointError. */
+export async function inspectSource({
+	from,
+	file,
+}: Found): Promise<Inspection> {
+	const program = await openProgram(from, file);
+	if (program) {
+		try {
+			return await inspectProgram(program);
+		} finally {
+			await program.close?.();
+		}
+	}
+	const checkpoint = await openCheckpoint(
+		from,
+		file === undefined ? {} : { file },
+	);
+	try {
+		return await inspectCheckpoint(checkpoint);
+	} finally {
+		await checkpoint.close();
+	}
 }
 
 /** Describes a checkpoint. Throws CheckpointError where it contradicts itself; what merely cannot be run is part of the answer. */
-export async function inspectCheckpoint(
-	checkpoint: Checkpoint,
-): Promise<Inspection> {
+async function inspectCheckpoint(checkpoint: Checkpoint): Promise<Inspection> {
 	const tensors: InspectedTensor[] = [];
 	const schemes: Record<string, { tensors: number; bytes: number }> = {};
 	for (const name of matrixNames(checkpoint)) {

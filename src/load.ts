@@ -13,7 +13,7 @@ import type { LoadedModel } from "./model.ts";
 import { checkSizes, planModel, planSteps, type SizeOptions } from "./plan.ts";
 import type { Runtime, Target } from "./runtime/runtime.ts";
 import type { HubOptions } from "./sources/hub.ts";
-import { openSource, type Source } from "./sources/open.ts";
+import { type OpenedSource, openSource, type Source } from "./sources/open.ts";
 import { createTokenizerFrom } from "./text/open.ts";
 
 export type { InstructionProfile, StepProfile } from "./engine/profile.ts";
@@ -101,9 +101,19 @@ export async function openBoth(
 export async function openFrom(
 	runtime: Runtime,
 	source: Source | undefined,
-	{ file, hub, onProgress, signal }: LoadOptions,
+	options: LoadOptions,
 ): Promise<Checkpoint> {
-	if (source === undefined) return openCheckpoint(await runtime.embedded());
+	const { from, file } = await findSource(runtime, source, options);
+	return openCheckpoint(from, file === undefined ? {} : { file });
+}
+
+/** Bytes or files that a source stands for, and which of the files is meant. */
+export async function findSource(
+	runtime: Runtime,
+	source: Source | undefined,
+	{ file, hub, onProgress, signal }: LoadOptions,
+): Promise<OpenedSource> {
+	if (source === undefined) return { from: await runtime.embedded() };
 	const found = await openSource(source, {
 		openPath: runtime.openPath,
 		surroundings: runtime.hub,
@@ -111,8 +121,7 @@ export async function openFrom(
 		onProgress,
 		signal,
 	});
-	const main = file ?? found.file;
-	return openCheckpoint(found.from, main === undefined ? {} : { file: main });
+	return file === undefined ? found : { ...found, file };
 }
 
 async function loadCheckpoint(

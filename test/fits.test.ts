@@ -1,12 +1,20 @@
 import { expect, it } from "vitest";
 import { EngineError } from "../src/errors.ts";
-import { checkFits } from "../src/fits.ts";
+import { checkFits, fitsInto } from "../src/fits.ts";
 
 const GIB = 2 ** 30;
 
 it("lets pass what fits, and what nobody can tell", () => {
 	checkFits("m", 2 * GIB, GIB, 3 * GIB);
 	checkFits("m", 200 * GIB, 100 * GIB, undefined);
+});
+
+it("counts what else a model takes, but at least what every model does", () => {
+	expect(fitsInto(3 * GIB, 2 * GIB, 0.9 * GIB)).toBe(true);
+	expect(fitsInto(3 * GIB, 2 * GIB, 1.1 * GIB)).toBe(false);
+	expect(fitsInto(3 * GIB, 2.8 * GIB, 0)).toBe(false);
+	expect(() => checkFits("m", 2.8 * GIB, GIB, 3 * GIB)).toThrow(EngineError);
+	expect(fitsInto(undefined, 2 * GIB, GIB)).toBeUndefined();
 });
 
 it("says how much is needed, what there is and what would fit", () => {

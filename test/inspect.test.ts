@@ -10,12 +10,23 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { inspect } from "../src/cli/inspect.ts";
 import { npyHeader } from "../src/cli/npy.ts";
+import * as simd from "../src/embedded/simd.js";
+import { createEngine } from "../src/engine/engine.ts";
+import { compileKernels } from "../src/engine/kernels.ts";
+import { Memory } from "../src/engine/memory.ts";
+import { openCheckpoint } from "../src/formats/open.ts";
+import { planModel, planSteps, type SizeOptions } from "../src/plan.ts";
+import { fromBase64 } from "../src/runtime/base64.ts";
+import { openPath } from "../src/runtime/files.ts";
 import {
+	CheckpointError,
 	Model,
 	OptionError,
 	type TensorPiece,
 	UnsupportedError,
 } from "../src/runtime/server.ts";
+import { spawn } from "../src/runtime/threads.ts";
+import { Model as WebModel } from "../src/runtime/web.ts";
 import { bytesRepository, bytesSource } from "../src/sources/bytes.ts";
 import { fixture, fixtureJson, fixtureNpy } from "./fixture.ts";
 import { type WriteTensor, writeGguf } from "./write-gguf.ts";
@@ -276,5 +287,231 @@ describe("nibble inspect --tensor --save", () => {
 			`{'descr': '<f4', 'fortran_order': False, 'shape': ${written}, }`,
 		);
 		expect(text.endsWith("\n")).toBe(true);
+	});
+});
+
+describe("an ExecuTorch program", () => {
+	const path = "test/fixtures/pte/synthetic_qb4w.pte";
+	const golden = fixtureJson("pte/synthetic_qb4w.json");
+	const linear = {
+		name: golden.weight_key,
+		shape: golden.shape,
+		type: "qbint4 g32",
+		scheme: undefined,
+		layout: undefined,
+		bytes: golden.q.length / 2 + 2 * golden.scale_bf16_as_f32.length,
+	};
+
+	test.each([
+		["a path", path],
+		["bytes", fixture("pte/synthetic_qb4w.pte")],
+	])("is looked into, given as %s", async (_, source) => {
+		const inspection = await Model.inspect(source);
+		expect(inspection).toMatchObject({
+			container: "pte",
+			architecture: undefined,
+			unsupported: expect.stringContaining(
+				"load the checkpoint that it was exported from",
+			),
+			bytes: 2448,
+			metadata: { get_max_seq_len: 2048 },
+			program: { version: 0, plans: [{ name: "forward" }] },
+		});
+		expect(inspection.tensors).toContainEqual(linear);
+		expect(inspection.tensors).toContainEqual({
+			name: "model.embed_tokens.weight",
+			shape: [6, 8],
+			type: "I8",
+			scheme: undefined,
+			layout: undefined,
+			bytes: 48,
+		});
+	});
+
+	test("is refused by everything that takes a model", async () => {
+		const message = /load the checkpoint that it was exported from/;
+		await expect(Model.load(path)).rejects.toThrow(message);
+		await expect(Model.estimate(path)).rejects.toThrow(UnsupportedError);
+		await expect(
+			collect(Model.readTensor(path, golden.weight_key)),
+		).rejects.toThrow(message);
+	});
+
+	test("is closed again, also when it is damaged", async () => {
+		let closed = 0;
+		const source = (bytes: Uint8Array) => ({
+			...bytesSource(bytes, "x.pte"),
+			close: async () => {
+				closed++;
+			},
+		});
+		const bytes = fixture("pte/synthetic_qb4w.pte");
+		await Model.inspect(source(bytes));
+		expect(closed).toBe(1);
+		await expect(Model.inspect(source(bytes.slice(0, 99)))).rejects.toThrow(
+			CheckpointError,
+		);
+		expect(closed).toBe(2);
+	});
+
+	test("is printed by nibble inspect", async () => {
+		const out = await run({}, [path]);
+		for (const line of [
+			/checkpoint +test\/fixtures\/pte\/synthetic_qb4w.pte \(pte\)/,
+			/cannot run +.*load the checkpoint that it was exported from/,
+			/get_max_seq_len +2048/,
+			/^forward$/m,
+			/inputs +F32 \[1, 64\]/,
+			/outputs +F32 \[1, 4\]/,
+			/delegate +XnnpackBackend, .*, 2 nodes/,
+			/1 linear layer qbint4 g32 \[4, 64\]/,
+		])
+			expect(out).toMatch(line);
+		expect(out).not.toContain("model.embed_tokens.weight");
+		expect(await run({ all: true }, [path])).toContain(
+			"model.embed_tokens.weight",
+		);
+		const { program } = JSON.parse(await run({ json: true }, [path]));
+		expect(program.metadata).toEqual({ get_max_seq_len: 2048 });
+		expect(program.namedData).toHaveProperty(golden.weight_key);
+		expect(program.plans[0].delegates[0].xnnpack.linears).toHaveLength(1);
+	});
+});
+
+describe("Model.estimate", () => {
+	const GEMMA = "test/fixtures/nano-gemma3";
+
+	/** What an engine of these sizes allocates, besides weights. */
+	async function allocated(path: string, options: SizeOptions) {
+		const checkpoint = await openCheckpoint((await openPath(path))!);
+		const plan = await planModel(checkpoint);
+		await checkpoint.close();
+		const runtime = { threads: 2, spawn };
+		const steps = planSteps(plan, options, runtime);
+		const shared = steps.threads > 1;
+		const memories = Array.from(
+			{ length: steps.banks },
+			() => new Memory(shared),
+		);
+		const used = () => memories.reduce((sum, m) => sum + m.usedBytes, 0);
+		const empty = used();
+		const engine = await createEngine({
+			...steps,
+			module: await compileKernels(fromBase64(simd.base64), shared),
+			memories,
+			record: plan.record,
+			encoder: plan.encoder,
+			spawn,
+		});
+		const ready = used();
+		const { rows, contextTokens } = steps.limits;
+		const sequence = engine.createSequence();
+		while (sequence.length < contextTokens) {
+			const length = Math.min(sequence.length + rows, contextTokens);
+			sequence.reserve(length);
+			sequence.length = length;
+		}
+		await engine.stop();
+		return { activationBytes: ready - empty, cacheBytes: used() - ready };
+	}
+
+	test.each<[string, SizeOptions]>([
+		[NANO, { threads: 1 }],
+		[NANO, { threads: 2, contextTokens: 2048, cache: "f16" }],
+		[NANO, { threads: 1, banks: 3, contextTokens: 100, cache: "i8" }],
+		[GEMMA, { threads: 2, chunkTokens: 32 }],
+		[GEMMA, { threads: 1, banks: 2, contextTokens: 700 }],
+	])("of %s with %j is what an engine takes", async (path, options) => {
+		const estimate = await Model.estimate(path, options);
+		const real = await allocated(path, options);
+		expect(estimate.activationBytes).toBe(real.activationBytes);
+		// What a window lets go of depends on where its steps begin.
+		const { cacheBytes } = estimate;
+		expect(real.cacheBytes).toBeLessThanOrEqual(cacheBytes);
+		expect(real.cacheBytes).toBeGreaterThan(
+			(path === GEMMA ? 0.75 : 0.999) * cacheBytes,
+		);
+	});
+
+	test("counts stored weights, and says what fits", async () => {
+		const estimate = await Model.estimate(NANO);
+		const { bytes, memory } = await Model.inspect(NANO);
+		expect(estimate.downloadBytes).toBe(bytes);
+		expect(estimate).toMatchObject({
+			weightBytes: memory!.weightBytes,
+			contextTokens: memory!.contextTokens,
+			fits: "availableMemory" in process ? true : undefined,
+		});
+		const { weightBytes, cacheBytes, activationBytes, totalBytes } = estimate;
+		expect(totalBytes).toBe(weightBytes + cacheBytes + activationBytes);
+		await using model = await Model.load(NANO, { threads: 1 });
+		expect(model.info.weightBytes).toBe(weightBytes);
+	});
+
+	test("is the same in browsers, as is what readTensor gives", async () => {
+		const options = { contextTokens: 128, threads: 1 };
+		const { fits: _, ...estimate } = await Model.estimate(undefined, options);
+		expect(await WebModel.estimate(undefined, options)).toEqual({
+			...estimate,
+			fits: undefined,
+		});
+		const name = "model.norm.weight";
+		expect(await collect(WebModel.readTensor(undefined, name))).toEqual(
+			await collect(Model.readTensor(undefined, name)),
+		);
+	});
+
+	test("takes the options of load, and refuses what it refuses", async () => {
+		const of = (contextTokens: number) =>
+			Model.estimate(NANO, { contextTokens, threads: 1 });
+		const [short, long] = [await of(64), await of(512)];
+		expect(long.cacheBytes).toBe(8 * short.cacheBytes);
+		expect(short.contextTokens).toBe(64);
+		await expect(of(0)).rejects.toThrow(OptionError);
+		await expect(Model.estimate(gguf)).rejects.toThrow(CheckpointError);
+		await expect(Model.estimate("./nowhere")).rejects.toThrow("./nowhere");
+	});
+
+	test("reads no weights", async () => {
+		const reads: [string, number][] = [];
+		const files = Object.fromEntries(
+			readdirSync(NANO).map((name) => [
+				name,
+				new Uint8Array(readFileSync(join(NANO, name))),
+			]),
+		);
+		const repository = bytesRepository(files);
+		await Model.estimate({
+			...repository,
+			async open(name) {
+				const source = await repository.open(name);
+				return (
+					source && {
+						...source,
+						read(offset, length, into) {
+							reads.push([name, length]);
+							return source.read(offset, length, into);
+						},
+					}
+				);
+			},
+		});
+		const weights = reads.filter(([name]) => name === "model.safetensors");
+		expect(weights.length).toBeGreaterThan(0);
+		expect(weights.reduce((sum, [, length]) => sum + length, 0)).toBeLessThan(
+			20_000,
+		);
+	});
+
+	test("is part of what nibble inspect prints", async () => {
+		const flags = { model: NANO, "context-tokens": 256 };
+		const { estimate, memory } = JSON.parse(
+			await run({ ...flags, json: true }),
+		);
+		expect(estimate.contextTokens).toBe(256);
+		expect(estimate.weightBytes).toBe(memory.weightBytes);
+		expect(await run(flags)).toMatch(
+			/memory in all +[\d.]+ MB with a text of 256 tokens/,
+		);
 	});
 });

@@ -1,13 +1,14 @@
 import process from "node:process";
-import { type Inspection, Model } from "../runtime/server.ts";
+import { type Estimate, type Inspection, Model } from "../runtime/server.ts";
 import { command, table, UsageError } from "./arguments.ts";
+import { describeProgram } from "./inspect-program.ts";
 import { saveNpy } from "./npy.ts";
 import { formatBytes } from "./progress.ts";
 
 export const inspect = command({
-	about: "What is in a checkpoint, without loading it.",
+	about: "What is in a checkpoint and what it takes, without loading it.",
 	operands: "[SOURCE]",
-	flags: ["model", "all", "tensor", "save", "json"],
+	flags: ["model", "context-tokens", "all", "tensor", "save", "json"],
 	async run(flags, operands) {
 		if (operands.length + (flags.model === undefined ? 0 : 1) > 1)
 			throw new UsageError("found several checkpoints, expected one");
@@ -22,10 +23,15 @@ export const inspect = command({
 			return 0;
 		}
 		const inspection = await Model.inspect(source);
+		const estimate =
+			inspection.memory &&
+			(await Model.estimate(source, {
+				contextTokens: flags["context-tokens"],
+			}));
 		process.stdout.write(
 			flags.json
-				? `${JSON.stringify(inspection, plainNumber)}\n`
-				: describe(inspection, flags.all ?? false),
+				? `${JSON.stringify({ ...inspection, estimate }, plainValue)}\n`
+				: describe(inspection, estimate, flags.all ?? false),
 		);
 		return 0;
 	},
@@ -49,13 +55,18 @@ async function saveTensor(
 	return { file, name, scheme, shape };
 }
 
-/** GGUF metadata holds 64-bit integers, which JSON writes as numbers too. */
-function plainNumber(_key: string, value: unknown): unknown {
+/** GGUF metadata holds 64-bit integers, which JSON writes as numbers too; programs have maps. */
+function plainValue(_key: string, value: unknown): unknown {
+	if (value instanceof Map) return Object.fromEntries(value);
 	return typeof value === "bigint" ? Number(value) : value;
 }
 
-function describe(inspection: Inspection, all: boolean): string {
-	const { memory, tensors } = inspection;
+function describe(
+	inspection: Inspection,
+	estimate: Estimate | undefined,
+	all: boolean,
+): string {
+	const { memory, tensors, program } = inspection;
 	const facts: [string, string][] = [
 		["checkpoint", `${inspection.name} (${inspection.container})`],
 		["architecture", inspection.architecture ?? "unknown"],
@@ -65,18 +76,20 @@ function describe(inspection: Inspection, all: boolean): string {
 		],
 		["stored", formatBytes(inspection.bytes)],
 	];
-	if (memory) {
-		const { weightBytes, cacheBytesPerToken, contextTokens } = memory;
-		const full = weightBytes + cacheBytesPerToken * contextTokens;
+	if (memory && estimate) {
+		const { weightBytes, activationBytes, totalBytes, contextTokens, fits } =
+			estimate;
+		const verdict = { true: ", which fits", false: ", which does not fit" };
 		facts.push(
 			["weights in memory", formatBytes(weightBytes)],
+			["activations", formatBytes(activationBytes)],
 			[
 				"keys and values",
-				`${formatBytes(Math.round(cacheBytesPerToken))} per token`,
+				`${formatBytes(Math.round(memory.cacheBytesPerToken))} per token`,
 			],
 			[
 				"memory in all",
-				`${formatBytes(Math.round(full))} at the full context of ${contextTokens} tokens`,
+				`${formatBytes(totalBytes)} with a text of ${contextTokens} tokens${fits === undefined ? "" : verdict[`${fits}`]}`,
 			],
 		);
 	}
@@ -99,6 +112,7 @@ function describe(inspection: Inspection, all: boolean): string {
 		...table(facts),
 		"",
 		...table(schemes),
+		...(program ? describeProgram(program) : []),
 		...(all ? ["", ...table(listed)] : []),
 		"",
 	].join("\n");

@@ -92,13 +92,39 @@ async function openRepository(
 	);
 }
 
+/**
+ * The file that is meant, if it is an ExecuTorch program: no checkpoint, but something to look into. The caller closes it.
+ * Undefined for anything else; a lone source then stays open.
+ */
+export async function openProgram(
+	from: Repository | ByteSource,
+	file = "",
+): Promise<ByteSource | undefined> {
+	const isAlone = !("open" in from);
+	// Only the name tells, lest every checkpoint is opened twice.
+	if (!isAlone && !/\.pte$/i.test(file)) return undefined;
+	const source = isAlone ? from : await from.open(file);
+	if (source === undefined) return undefined;
+	try {
+		if (isPte(await readHead(source))) return source;
+	} catch (error) {
+		await source.close?.();
+		throw error;
+	}
+	if (!isAlone) await source.close?.();
+	return undefined;
+}
+
+const readHead = (source: ByteSource): Promise<Uint8Array> =>
+	source.read(0, Math.min(HEAD_BYTES, source.size));
+
 interface Opened {
 	readonly container: Checkpoint["container"];
 	readonly contents: Contents;
 }
 
 async function openFile(source: ByteSource, folder: Folder): Promise<Opened> {
-	const head = await source.read(0, Math.min(HEAD_BYTES, source.size));
+	const head = await readHead(source);
 	if (isPte(head)) throw pteRefusal(source.name);
 	const format = formats.find((format) => format.matches(head));
 	if (!format) {

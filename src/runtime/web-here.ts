@@ -6,6 +6,6 @@ import { webRuntime } from "./web-runtime.ts";
 export { serveModel } from "./web-engine.ts";
 
 export const {
-	Model: { inspect, readTensor },
+	Model: { estimate, inspect, readTensor },
 	loadTokenizer,
 } = bindRuntime(webRuntime(webAssets));

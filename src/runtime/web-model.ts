@@ -1,4 +1,5 @@
 import { EngineError, UnsupportedError } from "../errors.ts";
+import type { Estimate } from "../estimate.ts";
 import { Generation } from "../generate/generation.ts";
 import type { Inspection } from "../inspect.ts";
 import type { LoadOptions } from "../load.ts";
@@ -58,16 +59,24 @@ export class Model implements Pick<LocalModel, keyof LocalModel> {
 
 	static async inspect(
 		source?: Source,
-		options: Pick<LoadOptions, "file" | "signal"> = {},
+		options: Pick<LoadOptions, "file" | "hub" | "signal"> = {},
 	): Promise<Inspection> {
 		const { inspect } = await import("./web-here.ts");
 		return inspect(source, options);
 	}
 
+	static async estimate(
+		source?: Source,
+		options: LoadOptions = {},
+	): Promise<Estimate> {
+		const { estimate } = await import("./web-here.ts");
+		return estimate(source, options);
+	}
+
 	static async *readTensor(
 		source: Source | undefined,
 		name: string,
-		options: Pick<LoadOptions, "file" | "signal"> = {},
+		options: Pick<LoadOptions, "file" | "hub" | "signal"> = {},
 	): AsyncGenerator<TensorPiece, void> {
 		const { readTensor } = await import("./web-here.ts");
 		yield* readTensor(source, name, options);
