@@ -7,7 +7,7 @@
 //
 //   byte of A, B, C:  code | bits 2-4 << 5          of D, E:  code | bit of columns 28-31 << 5 | bits 0-1 << 6
 
-import { NARROW, openCodes } from "./super-blocks";
+import { fourOf, NARROW, openCodes } from "./super-blocks";
 
 const MASKS: usize = memory.data<u32>(
   [
@@ -61,8 +61,8 @@ export function openFiveBits(group: usize, v: i32, vectors: usize): void {
 // @ts-ignore: decorator
 @inline export function storeFiveBits(to: usize, first0: v128, first1: v128, first2: v128, first3: v128, last0: v128, last1: v128, last2: v128, last3: v128): void {
   for (let $i = 0; $i < 4; $i++) {
-    let c$i = v128.shuffle<i32>(v128.shuffle<i32>(first0, first1, $i, $i + 4, $i, $i + 4), v128.shuffle<i32>(first2, first3, $i, $i + 4, $i, $i + 4), 0, 1, 4, 5);
-    let d$i = v128.shuffle<i32>(v128.shuffle<i32>(last0, last1, $i, $i + 4, $i, $i + 4), v128.shuffle<i32>(last2, last3, $i, $i + 4, $i, $i + 4), 0, 1, 4, 5);
+    let c$i = fourOf($i, first0, first1, first2, first3);
+    let d$i = fourOf($i, last0, last1, last2, last3);
   }
   const three = v128.load(MASKS, 16);
   const two = v128.load(MASKS, 32);

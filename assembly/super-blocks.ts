@@ -9,8 +9,8 @@
 // by codes up to 31, or up to 63 with a zero of 32, and for 32 columns by codes up to 15. A scale multiplies these sums as it
 // widens them.
 //
-// One input row: a layout's own kernel reads its tiles as they are. More rows: a block of a tile is opened in scratch memory,
-// where it stays in the first cache while all rows go over it.
+// One input row: the own kernels of layouts that many models have read tiles as they are. Otherwise a block of a tile is opened
+// in scratch memory, where it stays in the first cache while all rows go over it.
 //
 //   scratch:       results, 16 f32 per input row | integer sums, 16 per input row | opened block | inputs, where they are widened
 //   opened block:  d | dmin: f32, rows 0-15 each
@@ -62,7 +62,7 @@ export type Open = (opened: usize, block: usize, how: i32) => void;
  * x is qk8, k a multiple of 256: y = residual + (bias + Σ x · w). Scales are those of groups of `columns` columns, 16 or 32:
  * where they are 32, zero is 0. Minimums are those of groups of `minimums` columns, 16 or 32; 0 is none.
  */
-export function gemmSuperBlocks(y: usize, x: usize, w: usize, blockBytes: usize, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, scratch: usize, lo: i32, hi: i32, columns: i32, zero: i32, minimums: i32, how: i32, one: MultiplyRow, open: Open): void {
+export function gemmSuperBlocks(y: usize, x: usize, w: usize, blockBytes: usize, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, scratch: usize, lo: i32, hi: i32, columns: i32, zero: i32, minimums: i32, how: i32, one: MultiplyRow | null, open: Open): void {
   const blocks = k / BLOCK_COLUMNS;
   const rowBytes = <usize>blocks * QK8_BYTES;
   const wideBytes = <usize>blocks * WIDE_BLOCK_BYTES;
@@ -76,11 +76,16 @@ export function gemmSuperBlocks(y: usize, x: usize, w: usize, blockBytes: usize,
     for (let j = lo; j < hi; j += ROWS) {
       const tile = w + <usize>(j / ROWS) * <usize>blocks * blockBytes;
       memory.fill(scratch, 0, <usize>count * RESULT_BYTES);
-      if (rows == 1) one(scratch, tile, x, blocks, how);
-      for (let b = 0; b < blocks && rows > 1; b++) {
+      if (rows == 1 && one !== null) {
+        one(scratch, tile, x, blocks, how);
+        finish(y, scratch, bias, residual, 0, j, n);
+        continue;
+      }
+      for (let b = 0; b < blocks; b++) {
         const input = from + <usize>b * QK8_BYTES;
         open(scratch + OPENED, tile + <usize>b * blockBytes, how);
-        if (isWide) multiply(PLAIN, columns, scratch + SUMS, scratch + OPENED, zero, scratch + INPUTS + <usize>b * WIDE_BLOCK_BYTES, wideBytes, count);
+        if (rows == 1) multiplySingle(how, scratch + SUMS, scratch + OPENED, zero, input + GROUPS_AT);
+        else if (isWide) multiply(PLAIN, columns, scratch + SUMS, scratch + OPENED, zero, scratch + INPUTS + <usize>b * WIDE_BLOCK_BYTES, wideBytes, count);
         else if (ASC_FEATURE_RELAXED_SIMD) multiply(how, columns, scratch + SUMS, scratch + OPENED, zero, input + GROUPS_AT, rowBytes, count);
         for (let i = 0; i < count; i++) {
           const at = <usize>i * RESULT_BYTES;
@@ -234,6 +239,46 @@ function multiply(how: i32, columns: i32, sums: usize, opened: usize, zero: i32,
       for (let t = 0; t < rows; t += T) wide(columns, sums + <usize>t * RESULT_BYTES, opened, zero, x + <usize>t * rowBytes, rowBytes, rows - t);
     }
   }
+}
+
+/** sums[0 .. 16) = Σ_g s[g] · Σ x · (codes − zero) for one input row that is not widened, a scale per 16 columns. */
+function multiplySingle(how: i32, sums: usize, opened: usize, zero: i32, x: usize): void {
+  if (how == PLAIN) single(PLAIN, sums, opened, zero, x);
+  else if (how == DOT16) single(DOT16, sums, opened, zero, x);
+  else single(DOT32, sums, opened, zero, x);
+}
+
+// @ts-ignore: decorator
+@inline function single(how: i32, sums: usize, opened: usize, zero: i32, x: usize): void {
+  const zeros = i16x8.splat(<i16>-zero);
+  const half = codesBytes(how) >> 1;
+  let w = opened + CODES;
+  let s = opened + SCALES;
+  let b: v128;
+  for (let $v = 0; $v < 4; $v++) let sums$v = i32x4.splat(0);
+  for (let g = 0; g < 16; g++) {
+    const isLast = <usize>(g & 1);
+    const at = start(v128.load32_splat(x + (isLast << 2)), zeros, how);
+    const columns = x + (isLast << 4);
+    for (let $v = 0; $v < 4; $v++) let a$v = at;
+    for (let $s = 0; $s < 4; $s++) {
+      b = v128.load32_splat(columns, 8 + 4 * $s);
+      for (let $v = 0; $v < 4; $v++) {
+        if (how == PLAIN) {
+          a$v = dot(even(b), v128.load(w + half * ($v / 2), 64 * $s + 16 * ($v % 2)), a$v);
+          a$v = dot(odd(b), v128.load(w + half * ($v / 2), 64 * $s + 16 * ($v % 2) + 32), a$v);
+        } else {
+          a$v = addProducts(b, v128.load(w + half * ($v / 2), 32 * $s + 16 * ($v % 2)), a$v, how);
+        }
+      }
+    }
+    for (let $v = 0; $v < 4; $v++) sums$v = i32x4.add(sums$v, scaled(a$v, v128.load(s, 16 * $v), how));
+    s += 64;
+    // The second half of a group follows its first; then come rows 8-15, which were read too.
+    w += isLast ? half + (half >> 1) : half >> 1;
+    x += isLast ? QK8_GROUP_BYTES : 0;
+  }
+  for (let $v = 0; $v < 4; $v++) v128.store(sums, sums$v, 16 * $v);
 }
 
 /** Input rows of the register tiles: int8.ts says why. */
@@ -391,4 +436,51 @@ function plain(columns: i32, sums: usize, opened: usize, zero: i32, x: usize, ro
 @inline function add(sums: usize, a0: v128, a1: v128): void {
   v128.store(sums, i32x4.add(v128.load(sums), a0));
   v128.store(sums, i32x4.add(v128.load(sums, 16), a1), 16);
+}
+
+/** Opens the same scale for every group. */
+export function openOne(opened: usize): void {
+  const one = i16x8.splat(1);
+  for (let at = opened + SCALES; at < opened + MINIMUMS; at += 16) v128.store(at, one);
+}
+
+/** Packs rows [0, rows) of a block of a tile; stored rows are `rowBytes` apart. */
+export type PackBlock = (block: usize, from: usize, rowBytes: usize, rows: i32) => void;
+
+/** Packs the tiles of rows [lo, hi) of a matrix of k columns, block by block of 256 columns. */
+export function packSuperBlocks(dst: usize, src: usize, k: i32, blockBytes: usize, storedBytes: usize, lo: i32, hi: i32, pack: PackBlock): void {
+  const blocks = k / BLOCK_COLUMNS;
+  const rowBytes = <usize>blocks * storedBytes;
+  for (let j = lo; j < hi; j += ROWS) {
+    const rows = min(ROWS, hi - j);
+    const tile = dst + <usize>(j / ROWS) * <usize>blocks * blockBytes;
+    const from = src + <usize>(j - lo) * rowBytes;
+    if (rows < ROWS) memory.fill(tile, 0, <usize>blocks * blockBytes);
+    for (let b: usize = 0; b < <usize>blocks; b++) pack(tile + b * blockBytes, from + b * storedBytes, rowBytes, rows);
+  }
+}
+
+/** The weight in row r and column c of a block, without any rounding but those of its definition. */
+export type WeightOf = (block: usize, r: i32, c: i32) => f32;
+
+/** y[t, :] = scale · w[tokens[t], :] */
+export function embedSuperBlocks(y: usize, tokens: usize, w: usize, d: i32, scale: f32, blockBytes: usize, lo: i32, hi: i32, weight: WeightOf): void {
+  const blocks = <usize>(d / BLOCK_COLUMNS);
+  for (let t = lo; t < hi; t++) {
+    const token = load<i32>(tokens + (<usize>t << 2));
+    const tile = w + <usize>(token / ROWS) * blocks * blockBytes;
+    let to = y + (<usize>t * <usize>d << 2);
+    for (let b: usize = 0; b < blocks; b++) {
+      for (let c = 0; c < BLOCK_COLUMNS; c++, to += 4) store<f32>(to, scale * weight(tile + b * blockBytes, token % ROWS, c));
+    }
+  }
+}
+
+/** Columns 4i to 4i + 3 of 4 rows of 16 codes, a byte each. */
+// @ts-ignore: decorator
+@inline export function fourOf(i: i32, row0: v128, row1: v128, row2: v128, row3: v128): v128 {
+  if (i == 0) return v128.shuffle<i32>(v128.shuffle<i32>(row0, row1, 0, 4, 0, 4), v128.shuffle<i32>(row2, row3, 0, 4, 0, 4), 0, 1, 4, 5);
+  if (i == 1) return v128.shuffle<i32>(v128.shuffle<i32>(row0, row1, 1, 5, 1, 5), v128.shuffle<i32>(row2, row3, 1, 5, 1, 5), 0, 1, 4, 5);
+  if (i == 2) return v128.shuffle<i32>(v128.shuffle<i32>(row0, row1, 2, 6, 2, 6), v128.shuffle<i32>(row2, row3, 2, 6, 2, 6), 0, 1, 4, 5);
+  return v128.shuffle<i32>(v128.shuffle<i32>(row0, row1, 3, 7, 3, 7), v128.shuffle<i32>(row2, row3, 3, 7, 3, 7), 0, 1, 4, 5);
 }

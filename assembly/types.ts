@@ -39,3 +39,11 @@ export type Q4_1W = usize;
 export type Q5_1W = usize;
 /** 5-bit weights in blocks of 256 with scales and minimums of groups: kernels/q5kw.ts. */
 export type Q5KW = usize;
+/** 3-bit weights in blocks of 256 with scales of groups: kernels/q3kw.ts. */
+export type Q3KW = usize;
+/** 2-bit weights in blocks of 256 with scales and minimums of groups: kernels/q2kw.ts. */
+export type Q2KW = usize;
+/** Weights −1, 0, 1, 2 in blocks of 256: kernels/tq2w.ts. */
+export type TQ2W = usize;
+/** Weights −1, 0, 1, five to a byte, in blocks of 256: kernels/tq1w.ts. */
+export type TQ1W = usize;

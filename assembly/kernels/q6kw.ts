@@ -16,7 +16,7 @@
 import { Bytes, F32, F32Or0, I32, Q6KW, QD8, Scratch } from "../types";
 import { DOT16, DOT32, dotOfNibbles, lowNibbles, PLAIN } from "../int8";
 import {
-  addProducts, BLOCK_COLUMNS, blockResult, gemmSuperBlocks, GROUPS_AT, halves, NARROW, openCodes, openD, openedCodes, openScales, pairs, QK8_BYTES,
+  addProducts, BLOCK_COLUMNS, blockResult, fourOf, gemmSuperBlocks, GROUPS_AT, halves, NARROW, openCodes, openD, openedCodes, openScales, pairs, QK8_BYTES,
   QK8_GROUP_BYTES, scaled, start,
 } from "../super-blocks";
 import { half, halfAt, ROWS } from "../tile";
@@ -79,7 +79,7 @@ export function pack_q6kw_q6_k(dst: Q6KW, src: Bytes, n: i32, k: i32, lo: i32, h
         for (let g = 0; g < 16; g++) {
           for (let $i = 0; $i < 4; $i++) let row$i = r + $i < rows ? storedCodes(from + <usize>(r + $i) * rowBytes, g) : i8x16.splat(0);
           // Four columns of four rows each.
-          for (let $i = 0; $i < 4; $i++) let c$i = v128.shuffle<i32>(v128.shuffle<i32>(row0, row1, $i, $i + 4, $i, $i + 4), v128.shuffle<i32>(row2, row3, $i, $i + 4, $i, $i + 4), 0, 1, 4, 5);
+          for (let $i = 0; $i < 4; $i++) let c$i = fourOf($i, row0, row1, row2, row3);
           const to = groupAt(block, g) + vectorsAt(r >> 2);
           v128.store(to, v128.or(c0, v128.and(i16x8.shl(c3, 2), high)));
           v128.store(to, v128.or(c1, v128.and(i16x8.shl(c3, 4), high)), 16);

@@ -202,6 +202,18 @@ export const layouts = {
 		activation: "qb8",
 		bytes: blocks(32, 24),
 	},
+	qk8_q2kw: {
+		gemm: "gemm_qk8_q2kw",
+		embed: "embed_q2kw",
+		activation: "qk8",
+		bytes: blocks(256, 84),
+	},
+	qk8_q3kw: {
+		gemm: "gemm_qk8_q3kw",
+		embed: "embed_q3kw",
+		activation: "qk8",
+		bytes: blocks(256, 110),
+	},
 	qk8_q4kw: {
 		gemm: "gemm_qk8_q4kw",
 		embed: "embed_q4kw",
@@ -219,6 +231,18 @@ export const layouts = {
 		embed: "embed_q6kw",
 		activation: "qk8",
 		bytes: blocks(256, 210),
+	},
+	qk8_tq1w: {
+		gemm: "gemm_qk8_tq1w",
+		embed: "embed_tq1w",
+		activation: "qk8",
+		bytes: blocks(256, 54),
+	},
+	qk8_tq2w: {
+		gemm: "gemm_qk8_tq2w",
+		embed: "embed_tq2w",
+		activation: "qk8",
+		bytes: blocks(256, 66),
 	},
 } as const satisfies Record<string, LayoutInfo>;
 

@@ -27,6 +27,10 @@ export const signatures = {
 	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
 	embed_f32w: [["y", "F32"], ["tokens", "I32"], ["w", "F32W"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
+	embed_q2kw: [["y", "F32"], ["tokens", "I32"], ["w", "Q2KW"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
+	embed_q3kw: [["y", "F32"], ["tokens", "I32"], ["w", "Q3KW"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
 	embed_q4_1w: [["y", "F32"], ["tokens", "I32"], ["w", "Q4_1W"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
 	embed_q4kw: [["y", "F32"], ["tokens", "I32"], ["w", "Q4KW"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
@@ -48,6 +52,10 @@ export const signatures = {
 	embed_qb8w: [["y", "F32"], ["tokens", "I32"], ["w", "QB8W"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
 	embed_qc8w: [["y", "F32"], ["tokens", "I32"], ["w", "QC8W"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
+	embed_tq1w: [["y", "F32"], ["tokens", "I32"], ["w", "TQ1W"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
+	embed_tq2w: [["y", "F32"], ["tokens", "I32"], ["w", "TQ2W"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, :] = x[index[t], :], rows of d elements; a row with a negative index stays as it is. Units are rows of y. */
 	gather_f32: [["y", "F32"], ["x", "F32"], ["index", "I32"], ["d", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[i] = gelu(gate[i]) · up[i], with the tanh form of gelu. */
@@ -93,11 +101,19 @@ export const signatures = {
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_qd8_qc8w: [["y", "F32"], ["x", "QD8"], ["w", "QC8W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+	gemm_qk8_q2kw: [["y", "F32"], ["x", "QD8"], ["w", "Q2KW"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+	gemm_qk8_q3kw: [["y", "F32"], ["x", "QD8"], ["w", "Q3KW"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_qk8_q4kw: [["y", "F32"], ["x", "QD8"], ["w", "Q4KW"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_qk8_q5kw: [["y", "F32"], ["x", "QD8"], ["w", "Q5KW"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_qk8_q6kw: [["y", "F32"], ["x", "QD8"], ["w", "Q6KW"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+	gemm_qk8_tq1w: [["y", "F32"], ["x", "QD8"], ["w", "TQ1W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+	gemm_qk8_tq2w: [["y", "F32"], ["x", "QD8"], ["w", "TQ2W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** Stores keys and values as f16, rounded to nearest even; beyond ±65504 they saturate. */
 	kv_write_f16: [["kv", "KV"], ["k", "F32"], ["v", "F32"], ["table", "I32"], ["sequence", "I32"], ["position", "I32"], ["kv_heads", "i32"], ["d", "i32"], ["pages", "i32"], ["page_bytes", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** Stores keys and values as f32. */
@@ -114,6 +130,10 @@ export const signatures = {
 	pack_f16w_f16: [["dst", "F16W"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** dst = the tiles of rows [lo, hi) of f32[n, k]; src holds those rows. Units are rows, in multiples of 16. */
 	pack_f32w_f32: [["dst", "F32W"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** dst = the tiles of rows [lo, hi) of Q2_K[n, k]; src holds those rows. Units are rows, in multiples of 16. */
+	pack_q2kw_q2_k: [["dst", "Q2KW"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** dst = the tiles of rows [lo, hi) of Q3_K[n, k]; src holds those rows. Units are rows, in multiples of 16. */
+	pack_q3kw_q3_k: [["dst", "Q3KW"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** dst = the tiles of rows [lo, hi) of Q4_1[n, k]; src holds those rows. Units are rows, in multiples of 16. */
 	pack_q4_1w_q4_1: [["dst", "Q4_1W"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** dst = the tiles of rows [lo, hi) of Q4_K[n, k]; src holds those rows. Units are rows, in multiples of 16. */
@@ -146,6 +166,10 @@ export const signatures = {
 	pack_qc8w_i8_f16: [["dst", "QC8W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** dst = the tiles of rows [lo, hi) of a matrix [n, k] of int8 codes with f32 scales [n]; codes and scales hold those rows. Units are rows, in multiples of 16. */
 	pack_qc8w_i8_f32: [["dst", "QC8W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** dst = the tiles of rows [lo, hi) of TQ1_0[n, k]; src holds those rows. Units are rows, in multiples of 16. */
+	pack_tq1w_tq1_0: [["dst", "TQ1W"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** dst = the tiles of rows [lo, hi) of TQ2_0[n, k]; src holds those rows. Units are rows, in multiples of 16. */
+	pack_tq2w_tq2_0: [["dst", "TQ2W"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[r, :] = the mean of the by · by rows of x that are square r of a grid, row after row: x[grid, grid, d] → y[grid / by, grid / by, d]. Units are rows of y. */
 	pool_f32: [["y", "F32"], ["x", "F32"], ["grid", "i32"], ["by", "i32"], ["d", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** Rows of x[rows, k] as qb8, k a multiple of 32: d = max |x| / 127 of the group, q = x / d rounded half away from zero; d is rounded to f16 after that, as llama.cpp's Q8_0 does. Units are rows. */

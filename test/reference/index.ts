@@ -13,6 +13,8 @@ import {
 	rope_kv_write_i8,
 } from "./kv.ts";
 import * as norm from "./norm.ts";
+import * as q2kw from "./q2kw.ts";
+import * as q3kw from "./q3kw.ts";
 import * as q4kw from "./q4kw.ts";
 import * as q5kw from "./q5kw.ts";
 import * as q6kw from "./q6kw.ts";
@@ -29,6 +31,8 @@ import { quantize_f32_qk8 } from "./quantize-k.ts";
 import * as reduce from "./reduce.ts";
 import * as rope from "./rope.ts";
 import * as rows from "./rows.ts";
+import * as tq1w from "./tq1w.ts";
+import * as tq2w from "./tq2w.ts";
 
 /** Every kernel in plain loops. A kernel without an entry does not compile. */
 export const reference: { readonly [K in KernelName]: Entry<K> } = {
@@ -43,6 +47,8 @@ export const reference: { readonly [K in KernelName]: Entry<K> } = {
 	rope_kv_write_f32,
 	rope_kv_write_i8,
 	...norm,
+	...q2kw,
+	...q3kw,
 	...q4kw,
 	...q5kw,
 	...q6kw,
@@ -57,4 +63,6 @@ export const reference: { readonly [K in KernelName]: Entry<K> } = {
 	...reduce,
 	...rope,
 	...rows,
+	...tq1w,
+	...tq2w,
 };
