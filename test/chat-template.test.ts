@@ -5,7 +5,7 @@ import { OptionError, UnsupportedError } from "../src/errors.ts";
 import { createChatTemplate, type Message } from "../src/text/chat-template.ts";
 import { createTokenizerFrom } from "../src/text/open.ts";
 import { fixtureJson } from "./fixture.ts";
-import { missingData, sharedJson, sharedText } from "./shared-data.ts";
+import { missingShared, sharedJson, sharedText } from "./shared.ts";
 
 /** Made by test/fixtures/text/make.py with Jinja2, set up as transformers does. */
 const reference = fixtureJson("text/templates.json");
@@ -19,18 +19,19 @@ interface ReferenceChat {
 function sourceOf(path: string): string {
 	const url = new URL(`../${path}`, import.meta.url);
 	if (existsSync(url)) return readFileSync(url, "utf8");
+	const shared = `data/${path}`;
 	if (path.endsWith("templates.json")) {
-		return sharedJson(path).custom["MadeAgents/Hammer2.1"].chat_template;
+		return sharedJson(shared).custom["MadeAgents/Hammer2.1"].chat_template;
 	}
 	return path.endsWith(".json")
-		? sharedJson(path).chat_template
-		: sharedText(path);
+		? sharedJson(shared).chat_template
+		: sharedText(shared);
 }
 
 describe("as Jinja2 renders it", () => {
 	for (const [name, path] of Object.entries<string>(reference.templates)) {
 		const own = name.startsWith("nano");
-		const reason = own ? "" : missingData(path);
+		const reason = own ? "" : missingShared(`data/${path}`);
 		test.skipIf(reason !== "")(name, () => {
 			const template = createChatTemplate(sourceOf(path), {
 				specialTokens: () => reference.special,
@@ -69,8 +70,8 @@ describe("huggingface.js' templates", () => {
 		"MadeAgents/Hammer2.1":
 			"its target has a list turned into text as JSON, as @huggingface/jinja does; Jinja2 writes Python's repr, checked above",
 	};
-	const path = "expected/jinja.templates.json";
-	const reason = missingData(path);
+	const path = "data/expected/jinja.templates.json";
+	const reason = missingShared(path);
 	const groups = reason === "" ? sharedJson(path) : { none: { none: {} } };
 	for (const [group, cases] of Object.entries(groups)) {
 		for (const [name, given] of Object.entries(cases as object)) {

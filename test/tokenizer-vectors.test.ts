@@ -4,19 +4,19 @@ import { createGgufTokenizer } from "../src/text/gguf-tokenizer.ts";
 import type { Tokenizer } from "../src/text/tokenizer.ts";
 import { createTokenizer } from "../src/text/tokenizer-json.ts";
 import {
-	missingData,
+	missingShared,
 	sharedBytes,
 	sharedJson,
 	sharedText,
-} from "./shared-data.ts";
+} from "./shared.ts";
 
 /** Every vocabulary that is there, and the vectors that others made with it. */
 
-const SMOLLM3 = "tokenizers/smollm3/tokenizer.RECONSTRUCTED.json";
+const SMOLLM3 = "data/tokenizers/smollm3/tokenizer.RECONSTRUCTED.json";
 const LLAMA3_CONFIG =
-	"tokenizers/llama3/Llama-3.2-1B-Instruct.tokenizer_config.json";
-const SWIFT = "expected/swift-transformers.tokenizer_tests.json";
-const TOKENIZERS_JS = "expected/tokenizers.js.tokenizations.json";
+	"data/tokenizers/llama3/Llama-3.2-1B-Instruct.tokenizer_config.json";
+const SWIFT = "data/expected/swift-transformers.tokenizer_tests.json";
+const TOKENIZERS_JS = "data/expected/tokenizers.js.tokenizations.json";
 
 interface Vocabulary {
 	readonly needs: readonly string[];
@@ -24,7 +24,7 @@ interface Vocabulary {
 }
 
 function gguf(name: string): Vocabulary {
-	const path = `gguf-vocab/ggml-vocab-${name}.gguf`;
+	const path = `data/gguf-vocab/ggml-vocab-${name}.gguf`;
 	return {
 		needs: [path],
 		make() {
@@ -75,8 +75,8 @@ describe("llama.cpp's vectors", () => {
 		"llama-bpe": llama3Words,
 	};
 	for (const [name, { needs, make }] of Object.entries(sets)) {
-		const base = `gguf-vocab/ggml-vocab-${name}.gguf`;
-		const reason = missingData(`${base}.inp`, `${base}.out`, ...needs);
+		const base = `data/gguf-vocab/ggml-vocab-${name}.gguf`;
+		const reason = missingShared(`${base}.inp`, `${base}.out`, ...needs);
 		test.skipIf(reason !== "")(name, () => {
 			const tokenizer = make();
 			const inputs = sharedText(`${base}.inp`)
@@ -111,7 +111,7 @@ describe("swift-transformers' vectors", () => {
 		"pcuenq/Llama-3.2-1B-Instruct-tokenizer": { ...llama3, cleaned: true },
 	};
 	for (const [name, { needs, make, cleaned }] of Object.entries(sets)) {
-		const reason = missingData(SWIFT, ...needs);
+		const reason = missingShared(SWIFT, ...needs);
 		test.skipIf(reason !== "")(name, () => {
 			const tokenizer = make();
 			const cases = sharedJson(SWIFT)[name] as SwiftCase[];
@@ -146,7 +146,7 @@ describe("tokenizers.js' vectors", () => {
 		"Xenova/llama3-tokenizer-new": { ...llama3, cleaned: true },
 	};
 	for (const [name, { needs, make, cleaned }] of Object.entries(sets)) {
-		const reason = missingData(TOKENIZERS_JS, ...needs);
+		const reason = missingShared(TOKENIZERS_JS, ...needs);
 		test.skipIf(reason !== "")(name, () => {
 			const tokenizer = make();
 			const cases = sharedJson(TOKENIZERS_JS)[name];

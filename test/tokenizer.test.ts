@@ -9,7 +9,7 @@ import type { Tokenizer } from "../src/text/tokenizer.ts";
 import { createTokenizer } from "../src/text/tokenizer-json.ts";
 import { fixtureJson } from "./fixture.ts";
 import { nanoGemma3, nanoSmollm3 } from "./nano-tokenizers.ts";
-import { missingData, sharedBytes, sharedJson } from "./shared-data.ts";
+import { missingShared, sharedBytes, sharedJson } from "./shared.ts";
 
 /** Made by test/fixtures/text/make.py with the Hugging Face tokenizers library and SentencePiece. */
 const reference = fixtureJson("text/tokenizers.json");
@@ -29,10 +29,10 @@ const fromData = (path: string) => ({
 });
 
 const sets: Record<string, { needs: string[]; make: () => Tokenizer }> = {
-	smollm2: fromData("tokenizers/smollm2/tokenizer.json"),
-	smollm3: fromData("tokenizers/smollm3/tokenizer.RECONSTRUCTED.json"),
-	minueza: fromData("tokenizers/llama2/minueza32m.tokenizer.json"),
-	tinystories: fromData("TinyStories-656K/tokenizer.json"),
+	smollm2: fromData("data/tokenizers/smollm2/tokenizer.json"),
+	smollm3: fromData("data/tokenizers/smollm3/tokenizer.RECONSTRUCTED.json"),
+	minueza: fromData("data/tokenizers/llama2/minueza32m.tokenizer.json"),
+	tinystories: fromData("data/TinyStories-656K/tokenizer.json"),
 	"nano-smollm3": { needs: [], make: nanoSmollm3 },
 	"nano-gemma3": { needs: [], make: nanoGemma3 },
 };
@@ -45,7 +45,7 @@ const knownDivergences: Record<string, string> = {
 
 describe("against the reference implementation", () => {
 	for (const [name, { needs, make }] of Object.entries(sets)) {
-		const reason = missingData(...needs);
+		const reason = missingShared(...needs);
 		test.skipIf(reason !== "")(name, () => {
 			const tokenizer = make();
 			const { ids, decoded, skipped, loose, looseDecoded } = reference.sets[
@@ -74,8 +74,8 @@ describe("against the reference implementation", () => {
 		});
 	}
 
-	const llama2 = "gguf-vocab/ggml-vocab-llama-spm.gguf";
-	const reason = missingData(llama2);
+	const llama2 = "data/gguf-vocab/ggml-vocab-llama-spm.gguf";
+	const reason = missingShared(llama2);
 	test.skipIf(reason !== "")("SentencePiece", () => {
 		const bytes = sharedBytes(llama2);
 		const { metadata } = parseHeader(bytes, bytes.length, llama2);
@@ -99,9 +99,9 @@ describe("against the reference implementation", () => {
 		}
 	});
 
-	const smollm3 = "tokenizers/smollm3/tokenizer.RECONSTRUCTED.json";
-	const smollm3Config = "tokenizers/smollm3/tokenizer_config.json";
-	const lacking = missingData(smollm3, smollm3Config);
+	const smollm3 = "data/tokenizers/smollm3/tokenizer.RECONSTRUCTED.json";
+	const smollm3Config = "data/tokenizers/smollm3/tokenizer_config.json";
+	const lacking = missingShared(smollm3, smollm3Config);
 	test.skipIf(lacking !== "")("SmolLM3 with its configuration", () => {
 		const tokenizer = createTokenizer({
 			tokenizer: sharedJson(smollm3),
