@@ -297,4 +297,21 @@ describe("a model's file", () => {
 			top_k: 64,
 		});
 	});
+
+	test("does not end them with normal text that looks like an end", async () => {
+		const words = ["<eos>", "</s>", "<end_of_turn>"];
+		const { generationConfig } = await open({
+			keys: [
+				[
+					"tokenizer.ggml.tokens",
+					{ array: words.map((text) => ({ string: text })) },
+				],
+				[
+					"tokenizer.ggml.token_type",
+					{ array: [3, 1, 4].map((type) => ({ i32: type })) },
+				],
+			],
+		});
+		expect(generationConfig).toEqual({ eos_token_id: [0, 2] });
+	});
 });

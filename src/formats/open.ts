@@ -1,4 +1,5 @@
 import { CheckpointError, SourceError } from "../errors.ts";
+import { isGgufModel } from "../gguf-conventions.ts";
 import type { ByteSource, Repository } from "../sources/source.ts";
 import type { Checkpoint, Contents, Folder, Format } from "./checkpoint.ts";
 import { readAll, readCompanions } from "./companions.ts";
@@ -169,15 +170,5 @@ async function mainFiles(repository: Repository): Promise<readonly string[]> {
 		models.length === 0
 			? `${repository.name}: holds no checkpoint: neither ${MAIN_FILES.join(", ")} nor a .gguf file`
 			: `${repository.name}: holds ${models.length} models (${models.slice(0, 8).join(", ")}); say which with \`file\``,
-	);
-}
-
-/** Not the vision tower of one ("mmproj-…"), and of a split model only the first part. */
-function isGgufModel(name: string): boolean {
-	const [, part] = /-(\d{5})-of-\d{5}\.gguf$/.exec(name) ?? [];
-	return (
-		/\.gguf$/i.test(name) &&
-		!/(^|\/)mmproj/i.test(name) &&
-		Number(part ?? 1) === 1
 	);
 }

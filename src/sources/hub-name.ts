@@ -1,4 +1,5 @@
 import { SourceError } from "../errors.ts";
+import { isGgufModel } from "../gguf-conventions.ts";
 
 /** What a name of a model on the Hugging Face Hub says. */
 export interface HubName {
@@ -76,14 +77,6 @@ function steps({ pathname }: URL): string[] {
 	} catch {
 		return [];
 	}
-}
-
-/** Not the vision tower of one, nor a later part. */
-function isGgufModel(file: string): boolean {
-	const [, part = "1"] = /-(\d{5})-of-\d{5}\.gguf$/i.exec(file) ?? [];
-	return (
-		/\.gguf$/i.test(file) && !/(^|\/)mmproj/i.test(file) && Number(part) === 1
-	);
 }
 
 /** The Hub's own rules, by which "--" separates owner and name in the cache. */

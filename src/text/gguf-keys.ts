@@ -1,34 +1,10 @@
 import { CheckpointError } from "../errors.ts";
+import { endTokenIds, TokenType } from "../gguf-conventions.ts";
 import type { AddedToken } from "./added-tokens.ts";
 import type { Stages } from "./pipeline.ts";
-import type { Vocabulary } from "./vocabulary.ts";
 
 /** Keys and values of a GGUF file's metadata. Arrays may be anything with a length and indices, or anything iterable. */
 export type GgufMetadata = ReadonlyMap<string, unknown>;
-
-/** tokenizer.ggml.token_type */
-export const TokenType = {
-	normal: 1,
-	unknown: 2,
-	control: 3,
-	userDefined: 4,
-} as const;
-
-/**
- * Tokens that end a turn, by their text. GGUF names one eos token only, while Gemma, for one, must stop at both
- * `<eos>` and `<end_of_turn>`.
- */
-const END_TOKENS = [
-	"<|im_end|>",
-	"<|eot_id|>",
-	"<|eom_id|>",
-	"<|end|>",
-	"<end_of_turn>",
-	"<|endoftext|>",
-	"<|end_of_text|>",
-	"</s>",
-	"<eos>",
-];
 
 export interface SpecialIds {
 	readonly bos: number | undefined;
@@ -142,15 +118,10 @@ export function ggufKeys(metadata: GgufMetadata, where: string) {
 					: [];
 			});
 		},
-		ends({ bos, eos }: SpecialIds, vocabulary: Vocabulary) {
-			const typeOf = types();
-			const named = END_TOKENS.flatMap((token) => {
-				const id = vocabulary.id(token);
-				const type = id === undefined ? TokenType.normal : Number(typeOf[id]);
-				return id !== undefined && type !== TokenType.normal ? [id] : [];
-			});
+		ends({ bos, eos }: SpecialIds) {
 			const given = [id("eot"), id("eom")].filter((id) => id !== undefined);
-			return { bos, eos, ends: [...given, ...named] };
+			const known = get("token_type") === undefined ? undefined : types();
+			return { bos, eos, ends: [...given, ...endTokenIds(tokens(), known)] };
 		},
 		affixes(
 			{ bos, eos }: SpecialIds,

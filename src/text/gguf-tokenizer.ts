@@ -1,14 +1,10 @@
 import { CheckpointError, UnsupportedError } from "../errors.ts";
+import { TokenType } from "../gguf-conventions.ts";
 import { bpe } from "./bpe.ts";
 import { byteLevelSpell } from "./byte-level.ts";
 import type { ChatTemplates } from "./chat-template.ts";
 import { buildComponents } from "./components.ts";
-import {
-	type GgufKeys,
-	type GgufMetadata,
-	ggufKeys,
-	TokenType,
-} from "./gguf-keys.ts";
+import { type GgufKeys, type GgufMetadata, ggufKeys } from "./gguf-keys.ts";
 import { type GgufPreTokenizer, ggufPreTokenizers } from "./gguf-pre.ts";
 import { tokenizerFrom } from "./pipeline.ts";
 import { byteLevelSpelling, sentencePieceSpelling } from "./spelling.ts";
@@ -70,7 +66,7 @@ function bpeTokenizer(
 		{
 			specialTokens: () => keys.specialTokens(special()),
 			spelling: byteLevelSpelling,
-			ids: (vocabulary) => keys.ends(special(), vocabulary),
+			ids: () => keys.ends(special()),
 		},
 		() => {
 			const vocabulary = vocabularyFromList(keys.tokens());
@@ -102,7 +98,7 @@ function spmTokenizer(keys: GgufKeys): Tokenizer {
 		{
 			specialTokens: () => keys.specialTokens(special()),
 			spelling: sentencePieceSpelling(spacePrefix ? 1 : 0),
-			ids: (vocabulary) => keys.ends(special(), vocabulary),
+			ids: () => keys.ends(special()),
 		},
 		() => {
 			const vocabulary = vocabularyFromList(keys.tokens());
