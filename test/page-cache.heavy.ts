@@ -55,7 +55,13 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(stage, { recursive: true }));
 
-/** Sends the weights in pieces, so that there is a middle to stop in. */
+/** Of the weights: past what a page keeps before it interrupts its first download. */
+const MIDDLE = 3_000_000;
+
+/**
+ * Sends the weights in pieces, so that there is a middle to stop in. Whoever reads from the start gets no more than drops
+ * after it: a page is told of progress only now and then, and must not have everything before it can interrupt.
+ */
 function sendSlowly(start: number, response: ServerResponse) {
 	response.writeHead(206, {
 		"content-range": `bytes ${start}-${weights.length - 1}/${weights.length}`,
@@ -63,8 +69,9 @@ function sendSlowly(start: number, response: ServerResponse) {
 	});
 	let at = start;
 	const timer = setInterval(() => {
-		response.write(weights.subarray(at, at + 400_000));
-		at += 400_000;
+		const pieceBytes = start === 0 && at > MIDDLE ? 1000 : 400_000;
+		response.write(weights.subarray(at, at + pieceBytes));
+		at += pieceBytes;
 		if (at < weights.length) return;
 		clearInterval(timer);
 		response.end();
