@@ -201,6 +201,8 @@ async function loadCheckpoint(
 			schemes,
 			vocabularySize: plan.sizes.V,
 			contextTokens: steps.limits.contextTokens,
+			chats: tokenizer?.chatTemplate !== undefined,
+			sees: images !== undefined,
 			threads: engine.parts,
 			threadLimit:
 				engine.threadLimit ??

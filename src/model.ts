@@ -68,6 +68,10 @@ export interface ModelInfo {
 	readonly schemes: Readonly<Record<string, number>>;
 	readonly vocabularySize: number;
 	readonly contextTokens: number;
+	/** Whether it can be given messages: it has a chat template. */
+	readonly chats: boolean;
+	/** Whether it can be given images. */
+	readonly sees: boolean;
 	readonly threads: number;
 	/** Why there are no more threads; undefined where nothing stood in the way. */
 	readonly threadLimit: string | undefined;

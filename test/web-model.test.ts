@@ -38,6 +38,7 @@ describe("sources", () => {
 			/no thread of its own: .*no workers/,
 		);
 		expect(model.config.model_type).toBe("smollm3");
+		expect(model.info).toMatchObject({ chats: true, sees: false });
 		await expectGolden(model);
 		const tokenizer = await loadTokenizer();
 		const ids = model.tokenizer.encode(golden.text);
@@ -100,7 +101,27 @@ describe("sources", () => {
 			name: "SourceError",
 			status: 7,
 		});
-		expect((await Model.inspect()).architecture).toBe("SmolLM3ForCausalLM");
+	});
+
+	test("that are only asked what is in them", async () => {
+		const files = readdirSync(FOLDER).map(
+			(name) => new File([bytesOf(name)], name),
+		);
+		for (const source of [undefined, files]) {
+			const { architecture, tensors } = await Model.inspect(source);
+			expect(architecture).toBe("SmolLM3ForCausalLM");
+			expect(tensors.length).toBeGreaterThan(30);
+			const estimate = await Model.estimate(source, { contextTokens: 100 });
+			expect(estimate.contextTokens).toBe(100);
+			expect(estimate.weightBytes).toBeGreaterThan(5_000_000);
+		}
+		const signal = AbortSignal.abort(new Error("enough"));
+		await expect(Model.inspect(undefined, { signal })).rejects.toThrow(
+			"enough",
+		);
+		await expect(Model.estimate("no/such/file.gguf")).rejects.toThrow(
+			SourceError,
+		);
 	});
 });
 

@@ -29,6 +29,18 @@ export function serveModel(port: Port): void {
 	openChannel(port, {
 		ready: () => {},
 
+		inspect: (source: PostedSource, options: LoadOptions, assets: WebAssets) =>
+			bindRuntime(webRuntime(assets)).Model.inspect(
+				receiveSource(source),
+				options,
+			),
+
+		estimate: (source: PostedSource, options: LoadOptions, assets: WebAssets) =>
+			bindRuntime(webRuntime(assets)).Model.estimate(
+				receiveSource(source),
+				options,
+			),
+
 		/** Ends when the model is disposed: what the page has lent is needed until then. */
 		async run(
 			source: PostedSource,
@@ -69,7 +81,7 @@ export function serveModel(port: Port): void {
 		logits: (...args: Parameters<Model["logits"]>) => model!.logits(...args),
 
 		async dispose() {
-			await model!.dispose();
+			await model?.dispose();
 			disposed?.();
 		},
 	});

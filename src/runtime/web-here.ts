@@ -6,6 +6,6 @@ import { webRuntime } from "./web-runtime.ts";
 export { serveModel } from "./web-engine.ts";
 
 export const {
-	Model: { estimate, inspect, readTensor },
+	Model: { readTensor },
 	loadTokenizer,
 } = bindRuntime(webRuntime(webAssets));

@@ -61,16 +61,14 @@ export class Model implements Pick<LocalModel, keyof LocalModel> {
 		source?: Source,
 		options: Pick<LoadOptions, "file" | "hub" | "signal"> = {},
 	): Promise<Inspection> {
-		const { inspect } = await import("./web-here.ts");
-		return inspect(source, options);
+		return ask("inspect", source, options);
 	}
 
 	static async estimate(
 		source?: Source,
 		options: LoadOptions = {},
 	): Promise<Estimate> {
-		const { estimate } = await import("./web-here.ts");
-		return estimate(source, options);
+		return ask("estimate", source, options);
 	}
 
 	static async *readTensor(
@@ -161,6 +159,21 @@ export class Model implements Pick<LocalModel, keyof LocalModel> {
 
 	[Symbol.asyncDispose](): Promise<void> {
 		return this.dispose();
+	}
+}
+
+/** What an engine can say of a checkpoint without loading it: a vocabulary alone would keep the page waiting. */
+async function ask<Result>(
+	name: "inspect" | "estimate",
+	source: Source | undefined,
+	options: LoadOptions,
+): Promise<Result> {
+	options.signal?.throwIfAborted();
+	const { channel, close } = await connectEngine();
+	try {
+		return await channel.call(name, postSource(source), options, webAssets);
+	} finally {
+		await close(new EngineError("the engine was only asked"));
 	}
 }
 
