@@ -1,5 +1,5 @@
 import { F32 } from "../types";
-import { exp, madd, ones } from "../simd";
+import { expFused, madd, ones } from "../simd";
 
 // Units are single elements: the arrays are walked flat, whatever their shape. The last elements of a range, too few
 // for a vector, are computed one by one in a vector's first lane, so an element's bits do not depend on where ranges end.
@@ -47,14 +47,14 @@ export function gelu_f32(y: F32, x: F32, lo: i32, hi: i32): void {
 
 // @ts-ignore: decorator
 @inline function silu(x: v128): v128 {
-  return f32x4.div(x, f32x4.add(exp(f32x4.neg(x)), ones()));
+  return f32x4.div(x, f32x4.add(expFused(f32x4.neg(x)), ones()));
 }
 
 /** (1 + tanh u) / 2 = 1 / (1 + e^-2u), which keeps its relative accuracy where tanh u is close to −1. */
 // @ts-ignore: decorator
 @inline function gelu(x: v128): v128 {
   const cubic = madd(f32x4.mul(x, x), v128.load(GELU), v128.load(GELU, 16));
-  return f32x4.div(x, f32x4.add(exp(f32x4.mul(x, cubic)), ones()));
+  return f32x4.div(x, f32x4.add(expFused(f32x4.mul(x, cubic)), ones()));
 }
 
 // −2√(2/π) · 0.044715 and −2√(2/π)

@@ -7,6 +7,7 @@
 //   sums:   Σ q[c], c mod 4 < 2 (i16) | Σ q[c], c mod 4 ≥ 2 (i16)
 
 import { F32, QD8 } from "../types";
+import { nearestInteger } from "../simd";
 import { BLOCK_COLUMNS, GROUPS_AT, QK8_BYTES, QK8_GROUP_BYTES } from "../super-blocks";
 
 /**
@@ -24,7 +25,7 @@ export function quantize_f32_qk8(y: QD8, x: F32, k: i32, lo: i32, hi: i32): void
     const by = f32x4.splat(finite ? inverse : 0);
     for (let g: usize = 0; g < 8; g++) {
       const columns = from + (g << 7);
-      for (let $i = 0; $i < 8; $i++) let q$i = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(columns, 16 * $i), by)));
+      for (let $i = 0; $i < 8; $i++) let q$i = nearestInteger(f32x4.mul(v128.load(columns, 16 * $i), by));
       const a = i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(q0, q1), i16x8.narrow_i32x4_s(q2, q3));
       const b = i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(q4, q5), i16x8.narrow_i32x4_s(q6, q7));
       const group = to + GROUPS_AT + g * QK8_GROUP_BYTES;
@@ -42,10 +43,11 @@ export function quantize_f32_qk8(y: QD8, x: F32, k: i32, lo: i32, hi: i32): void
 
 /** The first of 256 elements whose magnitude is largest. */
 function extreme(x: usize): f32 {
-  let most = f32x4.splat(0);
-  for (let i: usize = 0; i < 1024; i += 16) most = f32x4.max(most, f32x4.abs(v128.load(x + i)));
-  most = f32x4.max(most, v128.shuffle<i64>(most, most, 1, 0));
-  most = f32x4.max(most, v128.shuffle<i32>(most, most, 1, 0, 3, 2));
+  // Magnitudes have the order of their bits.
+  let most = i32x4.splat(0);
+  for (let i: usize = 0; i < 1024; i += 16) most = i32x4.max_s(most, f32x4.abs(v128.load(x + i)));
+  most = i32x4.max_s(most, v128.shuffle<i64>(most, most, 1, 0));
+  most = i32x4.max_s(most, v128.shuffle<i32>(most, most, 1, 0, 3, 2));
   for (let i: usize = 0; i < 1024; i += 16) {
     const found = i32x4.bitmask(f32x4.eq(f32x4.abs(v128.load(x + i)), most));
     if (found != 0) return load<f32>(x + i + (<usize>ctz(found) << 2));

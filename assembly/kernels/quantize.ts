@@ -8,6 +8,7 @@
 
 import { F32, QD8 } from "../types";
 import { GROUP, QB8_BYTES, QD8_BYTES, QD8_HEADER_BYTES, qd8RowBytes } from "../int8";
+import { nearestInteger } from "../simd";
 
 /**
  * Rows of x[rows, k] as qb8, k a multiple of 32: d = max |x| / 127 of the group, q = x / d rounded half away from zero; d is
@@ -18,8 +19,8 @@ export function quantize_f32_qb8(y: QD8, x: F32, k: i32, lo: i32, hi: i32): void
   const end = x + (<usize>hi * groups << 7);
   let to = y + <usize>lo * groups * QB8_BYTES;
   for (let from = x + (<usize>lo * groups << 7); from < end; from += 128) {
-    let most = f32x4.splat(0);
-    for (let i: usize = 0; i < 128; i += 16) most = f32x4.max(most, f32x4.abs(v128.load(from + i)));
+    let most = i32x4.splat(0);
+    for (let $i = 0; $i < 8; $i++) most = i32x4.max_s(most, f32x4.abs(v128.load(from, 16 * $i)));
     const d = maxOfLanes(most) / 127;
     const inverse = f32x4.splat(d > 0 ? 1 / d : 0);
     for (let $i = 0; $i < 8; $i++) let q$i = roundHalfAway(f32x4.mul(v128.load(from, 16 * $i), inverse));
@@ -47,7 +48,7 @@ export function quantize_f32_qd8(y: QD8, x: F32, k: i32, lo: i32, hi: i32): void
 export function quantize_f32_qs8(y: QD8, x: F32, k: i32, lo: i32, hi: i32): void {
   for (let t = lo; t < hi; t++) {
     const from = x + (<usize>t * <usize>k << 2);
-    const s = max<f32>(max<f32>(maxOf(from, k), -minOf(from, k)) / 127.5, F32_EPSILON);
+    const s = max<f32>(magnitudeOf(from, k) / 127.5, F32_EPSILON);
     quantizeRow(y + <usize>t * qd8RowBytes(k), from, k, s, 0, true);
   }
 }
@@ -66,7 +67,7 @@ const F32_EPSILON: f32 = 1.1920928955078125e-7;
   const zeros = i32x4.splat(z);
   let c = 0;
   for (; c + GROUP <= k; c += GROUP) {
-    for (let $i = 0; $i < 8; $i++) let q$i = i32x4.add(i32x4.trunc_sat_f32x4_s(f32x4.nearest(divide ? f32x4.div(v128.load(x, 16 * $i), by) : f32x4.mul(v128.load(x, 16 * $i), by))), zeros);
+    for (let $i = 0; $i < 8; $i++) let q$i = i32x4.add(nearestInteger(divide ? f32x4.div(v128.load(x, 16 * $i), by) : f32x4.mul(v128.load(x, 16 * $i), by)), zeros);
     storeGroup(to, q0, q1, q2, q3, q4, q5, q6, q7);
     x += 128;
     to += QD8_BYTES;
@@ -93,13 +94,21 @@ const F32_EPSILON: f32 = 1.1920928955078125e-7;
   v128.store32_lane(to, i16x8.add(twos, v128.shuffle<i32>(twos, twos, 1, 0, 3, 2)), 0);
 }
 
-/** Integers next to x, halves away from zero. */
+// The sign bit; 0.5 − 2^-25; 1.5 · 2^23.
+const ROUND: usize = memory.data<u32>(
+  [0x80000000, 0x80000000, 0x80000000, 0x80000000, 0x3effffff, 0x3effffff, 0x3effffff, 0x3effffff, 0x4b400000, 0x4b400000, 0x4b400000, 0x4b400000],
+  16,
+);
+
+/**
+ * Integers next to x, |x| < 2^22, halves away from zero: x plus the number below a half, cut off. The sum is rounded, and
+ * reaches the next integer from exact halves on.
+ */
 // @ts-ignore: decorator
 @inline function roundHalfAway(x: v128): v128 {
-  const whole = f32x4.trunc(x);
-  const far = f32x4.ge(f32x4.abs(f32x4.sub(x, whole)), f32x4.splat(0.5));
-  const one = v128.or(v128.and(x, i32x4.splat(0x80000000)), f32x4.splat(1));
-  return i32x4.trunc_sat_f32x4_s(f32x4.add(whole, v128.and(far, one)));
+  const step = v128.or(v128.and(x, v128.load(ROUND)), v128.load(ROUND, 16));
+  const whole = f32x4.trunc(f32x4.add(x, step));
+  return i32x4.sub(f32x4.add(whole, v128.load(ROUND, 32)), v128.load(ROUND, 32));
 }
 
 /** x ≥ 0 rounded to f16's precision, half to even. Past f16's range it is rounded as if exponents went on. */
@@ -115,25 +124,47 @@ const F32_EPSILON: f32 = 1.1920928955078125e-7;
   return min(max(q, -128), 127);
 }
 
+// The largest of many f32 is found among their bits, as integers: one instruction where f32x4.max is six, and NaN, beyond
+// the infinities, is never lost.
+
+/** Bits of x in an order of integers that is that of the numbers; its own inverse. */
+// @ts-ignore: decorator
+@inline function ordered(x: v128): v128 {
+  return v128.xor(x, i32x4.shr_u(i32x4.shr_s(x, 31), 1));
+}
+
+/** The largest of four f32 that are 0 or more. */
 // @ts-ignore: decorator
 @inline function maxOfLanes(v: v128): f32 {
-  return max<f32>(max<f32>(f32x4.extract_lane(v, 0), f32x4.extract_lane(v, 1)), max<f32>(f32x4.extract_lane(v, 2), f32x4.extract_lane(v, 3)));
+  const twos = i32x4.max_s(v, v128.shuffle<i64>(v, v, 1, 0));
+  return f32x4.extract_lane(i32x4.max_s(twos, v128.shuffle<i32>(twos, twos, 1, 0, 3, 2)), 0);
+}
+
+/** The largest |x[c]|. */
+function magnitudeOf(x: usize, k: i32): f32 {
+  for (let $i = 0; $i < 2; $i++) let most$i = i32x4.splat(0);
+  let c = 0;
+  for (; c + 8 <= k; c += 8, x += 32) {
+    for (let $i = 0; $i < 2; $i++) most$i = i32x4.max_s(most$i, f32x4.abs(v128.load(x, 16 * $i)));
+  }
+  for (; c < k; c++, x += 4) most0 = i32x4.max_s(most0, f32x4.abs(v128.load32_splat(x)));
+  return maxOfLanes(i32x4.max_s(most0, most1));
 }
 
 /** The larger of 0 and every x[c]. */
 function maxOf(x: usize, k: i32): f32 {
-  let most = f32x4.splat(0);
+  let most = i32x4.splat(0);
   let c = 0;
-  for (; c + 4 <= k; c += 4, x += 16) most = f32x4.max(most, v128.load(x));
-  for (; c < k; c++, x += 4) most = f32x4.max(most, v128.load32_splat(x));
+  for (; c + 4 <= k; c += 4, x += 16) most = i32x4.max_s(most, ordered(v128.load(x)));
+  for (; c < k; c++, x += 4) most = i32x4.max_s(most, ordered(v128.load32_splat(x)));
   return maxOfLanes(most);
 }
 
 /** The smaller of 0 and every x[c]. */
 function minOf(x: usize, k: i32): f32 {
-  let least = f32x4.splat(0);
+  let least = i32x4.splat(0);
   let c = 0;
-  for (; c + 4 <= k; c += 4, x += 16) least = f32x4.min(least, v128.load(x));
-  for (; c < k; c++, x += 4) least = f32x4.min(least, v128.load32_splat(x));
-  return -maxOfLanes(f32x4.neg(least));
+  for (; c + 4 <= k; c += 4, x += 16) least = i32x4.min_s(least, ordered(v128.load(x)));
+  for (; c < k; c++, x += 4) least = i32x4.min_s(least, ordered(v128.load32_splat(x)));
+  return -maxOfLanes(f32x4.neg(ordered(least)));
 }
