@@ -52,17 +52,18 @@ export async function measureReadBandwidth(threads: number): Promise<number[]> {
 		units: BYTES / UNIT_BYTES,
 		grain: 1,
 	} as const;
-	const machine = {
-		module: await compile(),
-		memories: [memory.memory],
-		programs: [
-			{ instructions: [{ calls: [call] }], scratch: [to], scratchBytes: 64 },
-		],
-		timings: undefined,
+	const machine = { module: await compile(), memories: [memory.memory] };
+	const program = {
+		instructions: [{ calls: [call] }],
+		scratch: [to],
+		scratchBytes: 64,
 	};
 	const pools = [];
-	for (let parts = 1; parts <= threads; parts++)
-		pools.push(await createThreadPool(machine, parts, spawn));
+	for (let parts = 1; parts <= threads; parts++) {
+		const pool = await createThreadPool(machine, parts, spawn);
+		await pool.prepare([program]);
+		pools.push(pool);
+	}
 	const best = pools.map(() => 0);
 	for (let round = 0; round < ROUNDS; round++)
 		for (const [i, pool] of pools.entries()) {

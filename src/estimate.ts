@@ -28,7 +28,12 @@ export function estimate(
 ): Estimate {
 	const { weightBytes } = plan;
 	const { stepBytes, cacheBytes } = measureFootprint(
-		{ ...steps, record: plan.record, encoder: plan.encoder },
+		{
+			...steps,
+			parts: steps.threads,
+			record: plan.record,
+			encoder: plan.encoder,
+		},
 		steps.banks,
 	);
 	const stored = new Set(plan.weights.flatMap(({ matrix }) => matrix.tensors));

@@ -1,6 +1,6 @@
-import { createEngine } from "./engine/engine.ts";
-import { instantiateKernels } from "./engine/kernels.ts";
+import { createEngine, type Engine } from "./engine/engine.ts";
 import { Memory } from "./engine/memory.ts";
+import { createPool, type Pool } from "./engine/pool.ts";
 import { chooseTarget } from "./engine/probe.ts";
 import type { StepProfile } from "./engine/profile.ts";
 import { fillWeights } from "./fill.ts";
@@ -10,7 +10,14 @@ import { withVision } from "./formats/mmproj.ts";
 import { openCheckpoint } from "./formats/open.ts";
 import { createImages } from "./images.ts";
 import type { LoadedModel } from "./model.ts";
-import { checkSizes, planModel, planSteps, type SizeOptions } from "./plan.ts";
+import {
+	checkSizes,
+	type ModelPlan,
+	planModel,
+	planSteps,
+	type SizeOptions,
+	type StepPlan,
+} from "./plan.ts";
 import type { Runtime, Target } from "./runtime/runtime.ts";
 import type { HubOptions } from "./sources/hub.ts";
 import { type OpenedSource, openSource, type Source } from "./sources/open.ts";
@@ -113,6 +120,7 @@ export async function findSource(
 	source: Source | undefined,
 	{ file, hub, onProgress, signal }: LoadOptions,
 ): Promise<OpenedSource> {
+	signal?.throwIfAborted();
 	if (source === undefined) return { from: await runtime.embedded() };
 	const found = await openSource(source, {
 		openPath: runtime.openPath,
@@ -146,45 +154,37 @@ async function loadCheckpoint(
 		parameters,
 		runtime.freeMemoryBytes?.(),
 	);
-	const steps = planSteps(plan, options, runtime);
-	const { banks, threads } = steps;
-	const shared = threads > 1;
-	const target =
-		options.kernels ?? (await chooseTarget((t) => runtime.kernels(t, false)));
-	const module = await runtime.kernels(target, shared);
-	const memories = Array.from({ length: banks }, () => new Memory(shared));
-	const kernels = memories.map((m) => instantiateKernels(module, m.memory));
-
-	const report = progressReporter(
-		checkpoint.name,
-		weights.reduce((sum, p) => sum + p.matrix.bytes, 0),
-		options.onProgress,
-	);
-	await fillWeights(weights, memories, kernels, { signal, onBytes: report });
-
-	const engine = await createEngine({
-		...steps,
-		module,
-		memories,
-		record: plan.record,
-		encoder: plan.encoder,
-		spawn: runtime.spawn,
-		onProfile: options.onProfile,
-	});
-	const schemes: Record<string, number> = {};
-	for (const { matrix } of weights)
-		schemes[matrix.scheme] = (schemes[matrix.scheme] ?? 0) + 1;
 	const text = { where: checkpoint.name, images: images !== undefined };
 	const tokenizer =
 		checkpoint.tokenizer && createTokenizerFrom(checkpoint.tokenizer, text);
 	if (checkpoint.tokenizer) runtime.onTokenizer?.(checkpoint.tokenizer, text);
-	options.onProgress?.({
-		status: "ready",
-		file: checkpoint.name,
-		loaded: weightBytes,
-		total: weightBytes,
-		progress: 100,
-	});
+	const steps = planSteps(plan, options, runtime);
+	const target =
+		options.kernels ?? (await chooseTarget((t) => runtime.kernels(t, false)));
+	const shared = steps.threads > 1;
+	const memories = Array.from(
+		{ length: steps.banks },
+		() => new Memory(shared),
+	);
+	const pool = await createPool(
+		{
+			module: await runtime.kernels(target, shared),
+			memories: memories.map((m) => m.memory),
+		},
+		steps.threads,
+		runtime.spawn,
+	);
+	const engine = await startEngine(
+		pool,
+		memories,
+		checkpoint.name,
+		plan,
+		steps,
+		options,
+	);
+	const schemes: Record<string, number> = {};
+	for (const { matrix } of weights)
+		schemes[matrix.scheme] = (schemes[matrix.scheme] ?? 0) + 1;
 	return {
 		engine,
 		tokenizer: tokenizer?.tokenizer,
@@ -203,17 +203,53 @@ async function loadCheckpoint(
 			contextTokens: steps.limits.contextTokens,
 			chats: tokenizer?.chatTemplate !== undefined,
 			sees: images !== undefined,
-			threads: engine.parts,
+			threads: pool.parts,
 			threadLimit:
-				engine.threadLimit ??
-				(engine.parts < (options.threads ?? Infinity)
+				pool.limit ??
+				(pool.parts < (options.threads ?? Infinity)
 					? runtime.threadLimit
 					: undefined),
 			kernels: target,
-			banks,
+			banks: steps.banks,
 			loadMs: 0,
 		},
 	};
+}
+
+/** Fills the memories and has the pool take up the steps. Stops the pool where that fails. */
+async function startEngine(
+	pool: Pool,
+	memories: readonly Memory[],
+	name: string,
+	plan: ModelPlan,
+	steps: StepPlan,
+	{ signal, onProgress, onProfile }: LoadOptions,
+): Promise<Engine> {
+	const { weights, weightBytes, record, encoder } = plan;
+	try {
+		const stored = weights.reduce((sum, p) => sum + p.matrix.bytes, 0);
+		const onBytes = progressReporter(name, stored, onProgress);
+		await fillWeights(weights, memories, pool, { signal, onBytes });
+		const engine = await createEngine({
+			...steps,
+			pool,
+			memories,
+			record,
+			encoder,
+			onProfile,
+		});
+		onProgress?.({
+			status: "ready",
+			file: name,
+			loaded: weightBytes,
+			total: weightBytes,
+			progress: 100,
+		});
+		return engine;
+	} catch (error) {
+		await pool.stop();
+		throw error;
+	}
 }
 
 /** generation_config.json over the end-of-sequence entry of config.json, which older checkpoints keep there. */

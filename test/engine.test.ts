@@ -1,8 +1,9 @@
 import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { createEngine, type Engine } from "../src/engine/engine.ts";
-import { compileKernels, instantiateKernels } from "../src/engine/kernels.ts";
+import { compileKernels } from "../src/engine/kernels.ts";
 import { Memory } from "../src/engine/memory.ts";
+import { createPool } from "../src/engine/pool.ts";
 import { fillWeights } from "../src/fill.ts";
 import type { Checkpoint } from "../src/formats/checkpoint.ts";
 import { openCheckpoint } from "../src/formats/open.ts";
@@ -42,8 +43,9 @@ async function nano(banks: number, threads = 1, rows = 128): Promise<Engine> {
 		threads > 1,
 	);
 	const memories = Array.from({ length: banks }, () => new Memory(threads > 1));
-	const kernels = memories.map((m) => instantiateKernels(module, m.memory));
-	await fillWeights(planned, memories, kernels, {});
+	const machine = { module, memories: memories.map((m) => m.memory) };
+	const pool = await createPool(machine, threads, spawn);
+	await fillWeights(planned, memories, pool);
 	const limits = {
 		rows,
 		outputs: 16,
@@ -51,12 +53,10 @@ async function nano(banks: number, threads = 1, rows = 128): Promise<Engine> {
 		contextTokens: config.contextTokens,
 	};
 	return createEngine({
-		module,
+		pool,
 		memories,
 		record: (graph) => architecture.forward(graph, weights, config),
 		limits,
-		threads,
-		spawn,
 	});
 }
 

@@ -14,6 +14,7 @@ import * as simd from "../src/embedded/simd.js";
 import { createEngine } from "../src/engine/engine.ts";
 import { compileKernels } from "../src/engine/kernels.ts";
 import { Memory } from "../src/engine/memory.ts";
+import { createPool } from "../src/engine/pool.ts";
 import { openCheckpoint } from "../src/formats/open.ts";
 import { planModel, planSteps, type SizeOptions } from "../src/plan.ts";
 import { fromBase64 } from "../src/runtime/base64.ts";
@@ -291,20 +292,21 @@ describe("nibble inspect --tensor --save", () => {
 });
 
 describe("an ExecuTorch program", () => {
-	const path = "test/fixtures/pte/synthetic_qb4w.pte";
+	const PTE = "pte/synthetic_qb4w.pte";
+	const path = `test/fixtures/${PTE}`;
 	const golden = fixtureJson("pte/synthetic_qb4w.json");
 	const linear = {
 		name: golden.weight_key,
 		shape: golden.shape,
-		type: "qbint4 g32",
-		scheme: undefined,
-		layout: undefined,
+		type: "qbint4+BF16",
+		scheme: "XNNPACK int4 g32",
+		layout: "qd8_qb4w_bf16",
 		bytes: golden.q.length / 2 + 2 * golden.scale_bf16_as_f32.length,
 	};
 
 	test.each([
 		["a path", path],
-		["bytes", fixture("pte/synthetic_qb4w.pte")],
+		["bytes", fixture(PTE)],
 	])("is looked into, given as %s", async (_, source) => {
 		const inspection = await Model.inspect(source);
 		expect(inspection).toMatchObject({
@@ -313,7 +315,7 @@ describe("an ExecuTorch program", () => {
 			unsupported: expect.stringContaining(
 				"load the checkpoint that it was exported from",
 			),
-			bytes: 2448,
+			bytes: linear.bytes + 48,
 			metadata: { get_max_seq_len: 2048 },
 			program: { version: 0, plans: [{ name: "forward" }] },
 		});
@@ -322,7 +324,7 @@ describe("an ExecuTorch program", () => {
 			name: "model.embed_tokens.weight",
 			shape: [6, 8],
 			type: "I8",
-			scheme: undefined,
+			scheme: "I8",
 			layout: undefined,
 			bytes: 48,
 		});
@@ -332,9 +334,29 @@ describe("an ExecuTorch program", () => {
 		const message = /load the checkpoint that it was exported from/;
 		await expect(Model.load(path)).rejects.toThrow(message);
 		await expect(Model.estimate(path)).rejects.toThrow(UnsupportedError);
-		await expect(
-			collect(Model.readTensor(path, golden.weight_key)),
-		).rejects.toThrow(message);
+	});
+
+	test("gives the values of its constants", async () => {
+		const pieces = await collect(Model.readTensor(path, golden.weight_key));
+		expect(pieces).toHaveLength(1);
+		const [{ scheme, shape, values }] = pieces as [TensorPiece];
+		expect({ scheme, shape }).toEqual({
+			scheme: "XNNPACK int4 g32",
+			shape: golden.shape,
+		});
+		const expected = golden.q.map((q: number, i: number) =>
+			Math.fround(q * golden.scale_bf16_as_f32[Math.floor(i / 32)]),
+		);
+		expect([...values]).toEqual(expected);
+	});
+
+	test("alone in a folder is no checkpoint", async () => {
+		const folder = bytesRepository({ "a.pte": fixture(PTE) }, "folder");
+		await expect(Model.load(folder)).rejects.toThrow(
+			/^folder: holds no checkpoint: .*, only programs for ExecuTorch such as a.pte/,
+		);
+		const { container } = await Model.inspect(folder, { file: "a.pte" });
+		expect(container).toBe("pte");
 	});
 
 	test("is closed again, also when it is damaged", async () => {
@@ -345,7 +367,7 @@ describe("an ExecuTorch program", () => {
 				closed++;
 			},
 		});
-		const bytes = fixture("pte/synthetic_qb4w.pte");
+		const bytes = fixture(PTE);
 		await Model.inspect(source(bytes));
 		expect(closed).toBe(1);
 		await expect(Model.inspect(source(bytes.slice(0, 99)))).rejects.toThrow(
@@ -395,13 +417,14 @@ describe("Model.estimate", () => {
 		);
 		const used = () => memories.reduce((sum, m) => sum + m.usedBytes, 0);
 		const empty = used();
+		const module = compileKernels(fromBase64(simd.base64), shared);
+		const machine = { module, memories: memories.map((m) => m.memory) };
 		const engine = await createEngine({
 			...steps,
-			module: await compileKernels(fromBase64(simd.base64), shared),
+			pool: await createPool(machine, steps.threads, spawn),
 			memories,
 			record: plan.record,
 			encoder: plan.encoder,
-			spawn,
 		});
 		const ready = used();
 		const { rows, contextTokens } = steps.limits;

@@ -43,11 +43,10 @@ async function start(parts: number, programs: Program[], spawnThread = spawn) {
 	const machine = {
 		module: compileKernels(bytes, true),
 		memories: [memory],
-		programs,
-		timings: undefined,
 	};
 	const pool = await createThreadPool(machine, parts, spawnThread);
 	pools.push(pool);
+	await pool.prepare(programs);
 	return { pool, memory };
 }
 

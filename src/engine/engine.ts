@@ -3,7 +3,7 @@ import type { Graph, Operand, Rope, Table, Tensor } from "./graph.ts";
 import { type CacheType, PAGE_POSITIONS, pageBytes } from "./layouts.ts";
 import type { Memory } from "./memory.ts";
 import { PAGE_UNIT_BYTES, PagePool, Sequence } from "./pages.ts";
-import { createPool, type Thread } from "./pool.ts";
+import type { Pool } from "./pool.ts";
 import { createTimings, readProfile, type StepProfile } from "./profile.ts";
 import type { Program, Step } from "./program.ts";
 import { recordSteps } from "./recordings.ts";
@@ -26,8 +26,8 @@ export type { Encoder } from "./encoder.ts";
 export type { Feed, Span } from "./rows.ts";
 
 export interface EngineOptions {
-	/** Kernels compiled for the kind of memory that `memories` are. */
-	readonly module: WebAssembly.Module;
+	/** What runs the steps over `memories`; the engine stops it. */
+	readonly pool: Pool;
 	/** Banks, with the weights in place. */
 	readonly memories: readonly Memory[];
 	/** Records the forward pass; returns the logits, f32[outputs, V]. Called once per program. */
@@ -37,9 +37,6 @@ export interface EngineOptions {
 	readonly limits: Limits;
 	/** A second program, for models that read more than text. */
 	readonly encoder?: Encoder | undefined;
-	/** Parts that share each step; more than 1 needs shared memories and `spawn`. */
-	readonly threads: number;
-	readonly spawn?: (() => Thread) | undefined;
 	/** Called after each step with where its time went. */
 	readonly onProfile?: ((profile: StepProfile) => void) | undefined;
 }
@@ -50,8 +47,6 @@ export interface Engine {
 	/** For any step; where there are such, for steps of few rows, and the encoder. */
 	readonly programs: readonly Program[];
 	readonly parts: number;
-	/** Why there are fewer parts than threads were asked for; undefined where there are not. */
-	readonly threadLimit: string | undefined;
 	createSequence(): Sequence;
 	/**
 	 * Runs one step: appends each feed's tokens to its sequence. Resolves to f32[V] per wanted row, in order; the arrays
@@ -75,8 +70,9 @@ type BankTables = Readonly<Record<FlatTable, number>> & {
 };
 
 export async function createEngine(options: EngineOptions): Promise<Engine> {
-	const { memories, limits, threads, spawn } = options;
-	const recordings = recordSteps(options);
+	const { memories, limits, pool } = options;
+	const { parts } = pool;
+	const recordings = recordSteps({ ...options, parts });
 	const { graph: first, logits } = recordings[0]!;
 	const { offsets, pools } = layOutCaches(first, memories);
 	const pagesPerSequence = Math.ceil(limits.contextTokens / PAGE_POSITIONS);
@@ -93,7 +89,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 		}),
 	);
 	const places = {
-		parts: threads,
+		parts,
 		banks: memories.length,
 		allocate: (bank: number, bytes: number, what: string) =>
 			memories[bank]!.allocate(bytes, what),
@@ -124,29 +120,21 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 		(s) => s.program,
 	);
 	const { onProfile } = options;
-	const timings = onProfile && createTimings(programs, threads > 1);
-	const machine = {
-		module: options.module,
-		memories: memories.map((m) => m.memory),
-		programs,
-		timings,
-	};
-	const pool = await createPool(machine, threads, spawn);
+	const timings = onProfile && createTimings(programs, parts > 1);
+	await pool.prepare(programs, timings);
 	const vocabulary = logits.shape[1] as number;
 	const logitsMemory = memories[logits.buffer.bank]!;
 
 	const report = (program: Program, step: Step, start: number) => {
 		if (!timings) return;
-		const { parts } = pool;
 		const stepMs = performance.now() - start;
 		onProfile?.(readProfile(program, timings, { ...step, parts, stepMs }));
 	};
 
 	return {
 		limits,
-		programs: machine.programs,
-		parts: pool.parts,
-		threadLimit: pool.limit,
+		programs,
+		parts,
 		createSequence: () => new Sequence(pools, limits.contextTokens),
 		async step(feeds) {
 			const start = performance.now();
@@ -157,8 +145,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 				const at = tables[bank]!;
 				for (const name of columns)
 					memory.i32(at[name], rows[name].length).set(rows[name]);
-				for (const [g, pool] of pools.entries()) {
-					const start = at.pages.get(pool.group.window)!;
+				for (const [g, { group }] of pools.entries()) {
+					const start = at.pages.get(group.window)!;
 					for (const [slot, { sequence }] of feeds.entries())
 						sequence.writeTable(
 							g,

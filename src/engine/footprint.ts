@@ -15,11 +15,14 @@ export interface Footprint {
 	readonly cacheBytes: number;
 }
 
-type Sizes = Omit<EngineOptions, "module" | "memories" | "spawn" | "onProfile">;
+type Sizes = Pick<EngineOptions, "record" | "cache" | "limits" | "encoder"> & {
+	/** Parts that share each step. */
+	readonly parts: number;
+};
 
 /** Records what an engine with these options would, and counts what it would allocate. */
 export function measureFootprint(options: Sizes, banks: number): Footprint {
-	const { encoder, limits, threads } = options;
+	const { encoder, limits, parts } = options;
 	const recordings = recordSteps(options);
 	const { graph } = recordings[0]!;
 	let stepBytes = tableBytes(graph, options, banks);
@@ -29,7 +32,7 @@ export function measureFootprint(options: Sizes, banks: number): Footprint {
 		capacity: { rows: number; outputs: number },
 	) =>
 		schedule(graph, results, {
-			parts: threads,
+			parts,
 			banks,
 			capacity,
 			allocate(_bank, bytes) {

@@ -2,7 +2,14 @@ import { EngineError } from "../errors.ts";
 import { instantiateKernels } from "./kernels.ts";
 import { type Timings, timedRun } from "./profile.ts";
 import type { Program, Step } from "./program.ts";
-import { type Bank, bind, callCount, rememberBound, run } from "./runner.ts";
+import {
+	type Bank,
+	type BoundProgram,
+	bind,
+	callCount,
+	rememberBound,
+	run,
+} from "./runner.ts";
 import { CONTROL, LEAVE } from "./sharing.ts";
 import type { FromPart, ToPart } from "./worker.ts";
 
@@ -23,18 +30,20 @@ export interface Pool {
 	readonly parts: number;
 	/** Why there are fewer parts than were asked for; undefined where there are not. */
 	readonly limit?: string;
+	/**
+	 * Takes up programs in place of those before, with `timings` for part 0 to write down how long everything in a step
+	 * takes. Not while a step runs. Rejects with EngineError, after which the pool is dead.
+	 */
+	prepare(programs: readonly Program[], timings?: Timings): Promise<void>;
 	/** Runs one step of program `index` to its end. One step at a time. Rejects with EngineError, after which the pool is dead. */
 	step(index: number, step: Step): Promise<void>;
 	stop(): Promise<void>;
 }
 
-/** Everything a part needs to run programs. */
+/** What every part runs programs on. */
 export interface Machine {
 	readonly module: WebAssembly.Module;
 	readonly memories: readonly WebAssembly.Memory[];
-	readonly programs: readonly Program[];
-	/** Where part 0 writes down how long everything in a step took; undefined where nobody wants to know. */
-	readonly timings: Timings | undefined;
 }
 
 /** A pool of as many parts as asked for or, where threads do not start, of one: content security policies and permissions say no without notice. */
@@ -53,17 +62,21 @@ export async function createPool(
 }
 
 /** Part 0 of 1 on the calling thread: needs no shared memory, and blocks while a step runs. */
-export function createSinglePool(machine: Machine): Pool {
-	let banks: Bank[] | undefined = machine.memories.map((memory) => ({
+export function createSinglePool({ module, memories }: Machine): Pool {
+	let banks: Bank[] | undefined = memories.map((memory) => ({
 		memory,
-		kernels: instantiateKernels(machine.module, memory),
+		kernels: instantiateKernels(module, memory),
 	}));
-	const programs = machine.programs.map((program) =>
-		rememberBound((step) => bind(program, banks ?? [], 0, step)),
-	);
-	const runStep = machine.timings ? timedRun(machine.timings) : run;
+	let programs: ((step: Step) => BoundProgram)[] = [];
+	let runStep = run;
 	return {
 		parts: 1,
+		async prepare(next, timings) {
+			runStep = timings ? timedRun(timings) : run;
+			programs = next.map((program) =>
+				rememberBound((step) => bind(program, banks ?? [], 0, step)),
+			);
+		},
 		async step(index, step) {
 			if (banks === undefined) throw new EngineError("the model was disposed");
 			try {
@@ -76,7 +89,7 @@ export function createSinglePool(machine: Machine): Pool {
 		},
 		async stop() {
 			banks = undefined;
-			programs.length = 0;
+			programs = [];
 		},
 	};
 }
@@ -87,13 +100,7 @@ export async function createThreadPool(
 	parts: number,
 	spawn: () => Thread,
 ): Promise<Pool> {
-	const instructions = Math.max(
-		...machine.programs.map((program) => program.instructions.length),
-	);
-	const calls = Math.max(...machine.programs.map(callCount));
-	const control = new Int32Array(
-		new SharedArrayBuffer(4 * (CONTROL.counters + instructions + calls)),
-	);
+	let control: Int32Array = new Int32Array(0);
 	let waiting:
 		| { resolve: () => void; reject: (error: Error) => void }
 		| undefined;
@@ -111,24 +118,50 @@ export async function createThreadPool(
 		waiting?.resolve();
 		waiting = undefined;
 	};
-	const stop = async () => {
-		fail("the model was disposed");
+	/** Has the threads do something, and waits until all of them have. */
+	const untilSettled = async (begin: () => void) => {
+		if (dead) throw dead;
+		if (waiting) throw new EngineError("a step is already running");
+		const settled = new Promise<void>((resolve, reject) => {
+			waiting = { resolve, reject };
+		});
+		for (const thread of threads) thread.keepAlive(true);
+		begin();
+		try {
+			await settled;
+		} finally {
+			for (const thread of threads) thread.keepAlive(false);
+		}
+	};
+	const leave = () => {
+		if (control.length === 0) return;
 		Atomics.store(control, CONTROL.step, LEAVE);
 		Atomics.notify(control, CONTROL.step);
+	};
+	const prepare: Pool["prepare"] = (programs, timings) =>
+		untilSettled(() => {
+			leave();
+			const instructions = Math.max(
+				0,
+				...programs.map((program) => program.instructions.length),
+			);
+			const calls = Math.max(0, ...programs.map(callCount));
+			control = new Int32Array(
+				new SharedArrayBuffer(4 * (CONTROL.counters + instructions + calls)),
+			);
+			ready = 0;
+			const work = { ...machine, programs, timings, control, instructions };
+			for (const [part, thread] of threads.entries())
+				thread.post({ ...work, part, parts });
+		});
+	const stop = async () => {
+		fail("the model was disposed");
+		leave();
 		await Promise.all(threads.map((thread) => thread.stop()));
 		threads.length = 0;
 	};
-	const untilSettled = () =>
-		new Promise<void>((resolve, reject) => {
-			waiting = { resolve, reject };
-		});
 
 	try {
-		const started = untilSettled();
-		// Waited for below, unless a thread cannot even be made.
-		started.catch(() => {});
-		// Not waited for where a thread cannot even be made.
-		started.catch(() => {});
 		for (let part = 0; part < parts; part++) {
 			const thread = spawn();
 			threads.push(thread);
@@ -142,35 +175,26 @@ export async function createThreadPool(
 					);
 				else if (message.type === "done" || ++ready === parts) settle();
 			});
-			thread.post({ ...machine, part, parts, control, instructions });
 		}
-		await started;
+		await prepare([]);
 	} catch (error) {
 		await stop();
 		throw error;
 	}
-	for (const thread of threads) thread.keepAlive(false);
 
 	return {
 		parts,
-		async step(index, { rows, outputs }) {
-			if (dead) throw dead;
-			if (waiting) throw new EngineError("a step is already running");
-			control[CONTROL.program] = index;
-			control[CONTROL.rows] = rows;
-			control[CONTROL.outputs] = outputs;
-			control[CONTROL.finished] = 0;
-			control.fill(0, CONTROL.counters);
-			const settled = untilSettled();
-			for (const thread of threads) thread.keepAlive(true);
-			Atomics.add(control, CONTROL.step, 1);
-			Atomics.notify(control, CONTROL.step);
-			try {
-				await settled;
-			} finally {
-				for (const thread of threads) thread.keepAlive(false);
-			}
-		},
+		prepare,
+		step: (index, { rows, outputs }) =>
+			untilSettled(() => {
+				control[CONTROL.program] = index;
+				control[CONTROL.rows] = rows;
+				control[CONTROL.outputs] = outputs;
+				control[CONTROL.finished] = 0;
+				control.fill(0, CONTROL.counters);
+				Atomics.add(control, CONTROL.step, 1);
+				Atomics.notify(control, CONTROL.step);
+			}),
 		stop,
 	};
 }

@@ -24,6 +24,11 @@ export interface Call {
 	readonly units: Units;
 	/** Ranges start at multiples of this many units. */
 	readonly grain: number;
+	/**
+	 * Bytes per unit by which each argument moves with the start of a range, for operands that hold the rows of the range
+	 * alone, as those of packing kernels do. @default none moves
+	 */
+	readonly strides?: readonly number[];
 }
 
 /** Calls that do not depend on each other, and so need a single barrier after them. */

@@ -19,18 +19,17 @@ export function recordSteps({
 	record,
 	cache = "f32",
 	limits,
-	threads,
-}: Pick<
-	EngineOptions,
-	"record" | "cache" | "limits" | "threads"
->): Recording[] {
+	parts,
+}: Pick<EngineOptions, "record" | "cache" | "limits"> & {
+	readonly parts: number;
+}): Recording[] {
 	const recording = (rows: number, segments: number): Recording => {
 		const graph = new Graph(cache, segments);
 		return { graph, logits: record(graph), rows };
 	};
 	const segments = Math.ceil(limits.contextTokens / ATTENTION_SEGMENT);
 	// A context of one segment has no keys to share.
-	const few = segments > 1 && threads > 1;
+	const few = segments > 1 && parts > 1;
 	return [
 		recording(limits.rows, 0),
 		...(few ? [recording(FEW_ROWS, segments)] : []),

@@ -68,7 +68,10 @@ function bindCall(
 	if (call.kernel !== "copy") {
 		const kernel = bank.kernels[call.kernel];
 		if (kernel === undefined) throw new Error(`no kernel ${call.kernel}`);
-		return kernel.bind(null, ...args);
+		const { strides } = call;
+		if (strides === undefined) return kernel.bind(null, ...args);
+		return (lo, hi) =>
+			kernel(...args.map((a, i) => a + lo * (strides[i] ?? 0)), lo, hi);
 	}
 	const [to, fromBank, from, rowBytes] = args as [
 		number,

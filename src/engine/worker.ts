@@ -11,7 +11,7 @@ import {
 	waitForStep,
 } from "./sharing.ts";
 
-/** What the host posts to a part. */
+/** What the host posts to a part: programs to run until it asks the part to leave them, and maybe posts others. */
 export interface ToPart {
 	readonly part: number;
 	readonly parts: number;
@@ -33,7 +33,7 @@ export type FromPart =
 
 /**
  * A worker's side of the pool: runs its part of every step that the host starts, until the host asks it to leave.
- * It never returns to its message queue in between; what it posts is delivered all the same.
+ * Only then does it return to its message queue; what it posts is delivered all the same.
  */
 export function servePart(
 	start: ToPart,

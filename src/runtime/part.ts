@@ -3,7 +3,7 @@ import { type FromPart, servePart, type ToPart } from "../engine/worker.ts";
 
 interface Port {
 	postMessage(message: FromPart): void;
-	once(event: "message", listener: (message: ToPart) => void): void;
+	on(event: "message", listener: (message: ToPart) => void): void;
 }
 
 interface Threads {
@@ -17,7 +17,7 @@ const builtin = (
 // Bun's threads of this kind have a global postMessage too, which reaches nobody: so the port is tried first.
 const port = builtin?.isMainThread === false ? builtin.parentPort : null;
 if (port) {
-	port.once("message", (start) =>
+	port.on("message", (start) =>
 		servePart(start, (message) => port.postMessage(message)),
 	);
 } else {
