@@ -54,8 +54,8 @@ export interface AffineStorage {
 	readonly scaleType: string;
 	/** Whether there are zero points other than zero. */
 	readonly zeros: boolean;
-	/** Codes one per byte, or packed into words. */
-	readonly codes: "i8" | "packed";
+	/** Integers one per byte, integers of 4 bits packed into words, or 8-bit floats. */
+	readonly codes: "i8" | "packed" | "f8_e4m3";
 	/** Whether the columns of a group lie apart, and the planes have them in another order. */
 	readonly reordered: boolean;
 }
@@ -63,19 +63,36 @@ export interface AffineStorage {
 /** Blocks of columns that kernels read: smaller or odd ones have a layout of their own, which none reads. */
 const BLOCK_MULTIPLE = 32;
 
+/** Bits that a code takes in memory: narrower ones are widened, to 4 or to 8. */
+export function keptBits(bits: number): 4 | 8 {
+	return bits <= 4 ? 4 : 8;
+}
+
+/** Whether zero points have to be kept: widened codes have room for q − z (differences.ts). */
+export function keepsZeros(bits: number): boolean {
+	return bits === keptBits(bits);
+}
+
 /** Names of the layout and of the kernel that packs it. */
 export function affineLayout(
 	storage: AffineStorage,
 ): Pick<StoredMatrix, "layout" | "pack"> {
-	const { bits, block, cols, zeros, codes, reordered } = storage;
+	const { bits, block, cols, codes, reordered } = storage;
+	const kept = keptBits(bits);
 	const scale = storage.scaleType.toLowerCase();
-	const z = zeros ? "z" : "";
-	if (bits === 8 && block === cols) {
+	const z = storage.zeros && keepsZeros(bits) ? "z" : "";
+	const float = codes === "f8_e4m3";
+	if (kept === 8 && block === cols && !float) {
 		return { layout: `qc8${z}w`, pack: `pack_qc8${z}w_${codes}_${scale}` };
 	}
-	const odd = block % BLOCK_MULTIPLE === 0 ? "" : `_${block}`;
+	const whole = block % BLOCK_MULTIPLE === 0 || (float && block >= cols);
+	const odd = whole ? "" : `_${block}`;
 	const order = reordered ? "_reordered" : "";
-	const layout = `qb${bits}${z}w_${scale}${odd}${order}`;
+	if (kept === 8) {
+		const layout = `${float ? `f8e4m3${z}w` : `qb8${z}w_f32`}${odd}${order}`;
+		return { layout, pack: `pack_${layout}_${codes}_${scale}` };
+	}
+	const layout = `qb4${z}w_${scale}${odd}${order}`;
 	return { layout, pack: `pack_${layout}_${codes}` };
 }
 

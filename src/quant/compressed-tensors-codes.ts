@@ -6,7 +6,12 @@ import type { WeightScheme } from "./compressed-tensors-config.ts";
 import { widen } from "./floats.ts";
 import type { GroupIndex } from "./group-index.ts";
 import { type Packing, pack, unpack, wordsOf } from "./packed-codes.ts";
-import { expectTensor, expectWeights, tensorPlane } from "./planes.ts";
+import {
+	expectTensor,
+	expectWeights,
+	float8Plane,
+	tensorPlane,
+} from "./planes.ts";
 import type { Plane } from "./scheme.ts";
 
 /** The codes of a matrix and how they are stored. */
@@ -104,23 +109,24 @@ export function wholeCodes(tensor: StoredTensor, how: WeightScheme): Codes {
 	};
 }
 
-/** The codes as the packing kernel takes them: 8-bit ones signed, narrower ones packed densely, columns in the order of their groups. */
+/** The codes as the packing kernel takes them: 4-bit ones packed, all others in bytes, columns in the order of their groups. */
 export function codePlane(codes: Codes, order: GroupIndex | undefined): Plane {
 	const { tensor, rows, cols, packing } = codes;
-	const stored = tensorPlane("codes", tensor, rows);
+	const isFloat = tensor.type === "F8_E4M3";
+	const stored = (isFloat ? float8Plane : tensorPlane)("codes", tensor, rows);
 	if (!order && packing?.bits === 8 && cols % 4 === 0) return signed(stored);
-	if (!order && (packing === undefined || (packing.dense && packing.bits < 8)))
-		return stored;
-	const dense = packing &&
-		packing.bits < 8 && { bits: packing.bits, dense: true };
+	const dense = packing?.bits === 4 && packing;
+	if (!order && (packing === undefined || dense)) return stored;
 	const rowBytes = dense ? 4 * wordsOf(dense, cols) : cols;
 	return {
 		...stored,
-		type: dense ? "I32" : "I8",
+		type: dense ? "I32" : isFloat ? tensor.type : "I8",
 		rowBytes,
 		async read(lo, hi, into = new Uint8Array((hi - lo) * rowBytes)) {
 			const target = into.subarray(0, (hi - lo) * rowBytes).fill(0);
-			const values = await codes.values(lo, hi);
+			const values = isFloat
+				? await stored.read(lo, hi)
+				: await codes.values(lo, hi);
 			for (let row = 0; row < hi - lo; row++) {
 				const own = values.subarray(row * cols, (row + 1) * cols);
 				const ordered = order ? order.columns.map((c) => own[c]!) : own;

@@ -12,7 +12,13 @@
 //   w = T((q − z) · s)        Bits per weight: 4.125 (W4A16 g128, bf16 scales), 8 + 16/K (per channel)
 import { CheckpointError, UnsupportedError } from "../errors.ts";
 import type { Checkpoint, StoredTensor } from "../formats/checkpoint.ts";
-import { affineDecoder, affineLayout, blockLabel, int8 } from "./affine.ts";
+import {
+	affineDecoder,
+	affineLayout,
+	blockLabel,
+	int8,
+	keepsZeros,
+} from "./affine.ts";
 import {
 	type Codes,
 	codePlane,
@@ -24,6 +30,7 @@ import {
 	weightScheme,
 } from "./compressed-tensors-config.ts";
 import { type ScaleGrid, scaleGrid } from "./compressed-tensors-scales.ts";
+import { differences } from "./differences.ts";
 import { widen } from "./floats.ts";
 import { groupIndex } from "./group-index.ts";
 import { type Packing, unpack, wordsOf } from "./packed-codes.ts";
@@ -97,9 +104,15 @@ async function matrix(
 	const bytes = stored.reduce((sum, { bytes }) => sum + bytes, 0);
 	const { bits, activationBits } = how;
 	const float = how.type === "float";
+	const { groups, block } = grid;
+	const zerosOf =
+		zeros &&
+		(async (lo: number, hi: number) =>
+			zeros.subarray(lo * groups, hi * groups));
+	const plane = codePlane(codes, order);
 	const kind = float ? "FP8" : `W${bits}A${activationBits}`;
 	return {
-		scheme: `compressed-tensors ${kind} ${blockLabel(grid.block, cols)}`,
+		scheme: `compressed-tensors ${kind} ${blockLabel(block, cols)}`,
 		name,
 		shape: [rows, cols],
 		rows,
@@ -107,37 +120,45 @@ async function matrix(
 		bitsPerWeight: (8 * bytes) / (rows * cols),
 		bytes,
 		activation: how.activation,
-		block: grid.block,
-		planes: [
-			codePlane(codes, order),
-			grid.plane,
-			...(zeros ? [memoryPlane("zeros", zeros, rows)] : []),
-		],
+		block,
+		planes:
+			zerosOf && !keepsZeros(bits)
+				? [
+						differences({
+							codes: plane,
+							zeros: zerosOf,
+							bits,
+							groups,
+							block,
+							tensor,
+						}),
+						grid.plane,
+					]
+				: [
+						plane,
+						grid.plane,
+						...(zeros ? [memoryPlane("zeros", zeros, rows)] : []),
+					],
 		precision: grid.precision,
 		...(order && { columns: order.columns }),
-		...(float
-			? { layout: "f8e4m3sw", pack: "pack_f8e4m3sw" }
-			: affineLayout({
-					bits,
-					block: grid.block,
-					cols,
-					scaleType: scale.type,
-					zeros: zeros !== undefined,
-					codes: codes.packing && bits < 8 ? "packed" : "i8",
-					reordered: order !== undefined,
-				})),
+		...affineLayout({
+			bits,
+			block,
+			cols,
+			scaleType: scale.type,
+			zeros: zeros !== undefined,
+			codes: float ? "f8_e4m3" : codes.packing && bits === 4 ? "packed" : "i8",
+			reordered: order !== undefined,
+		}),
 		tensors: stored,
 		decode: affineDecoder({
 			cols,
-			groups: grid.groups,
+			groups,
 			precision: grid.precision,
 			codes: codes.values,
 			scales: async (lo, hi) =>
 				widen(scale.type, await grid.plane.read(lo, hi)),
-			...(zeros && {
-				zeros: async (lo: number, hi: number) =>
-					zeros.subarray(lo * grid.groups, hi * grid.groups),
-			}),
+			...(zerosOf && { zeros: zerosOf }),
 			...(groupOf && { groupOf }),
 		}),
 	};

@@ -2,7 +2,7 @@
 // floats.ts has the bit diagrams. F64 has no layout of its own: it is rounded to f32 as it is read.
 import type { StoredTensor } from "../formats/checkpoint.ts";
 import { floats, widen } from "./floats.ts";
-import { tensorPlane } from "./planes.ts";
+import { float8Plane, tensorPlane } from "./planes.ts";
 import type { Scheme, StoredMatrix } from "./scheme.ts";
 
 const LAYOUTS: Readonly<Record<string, string>> = {
@@ -49,6 +49,10 @@ export function plainMatrix(
 			return into?.subarray(0, values.length) ?? values;
 		},
 	};
+	const finite =
+		format.bytes === 1
+			? float8Plane("weights", tensor, Math.max(rows, 1))
+			: stored;
 	return {
 		scheme: type,
 		name,
@@ -59,7 +63,7 @@ export function plainMatrix(
 		bytes,
 		activation: "f32",
 		block: 0,
-		planes: [type === "F64" ? rounded : stored],
+		planes: [type === "F64" ? rounded : finite],
 		precision: type === "F16" || type === "BF16" ? type : "F32",
 		layout,
 		pack: `pack_${layout}_${(type === "F64" ? "F32" : type).toLowerCase()}`,

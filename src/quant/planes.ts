@@ -6,8 +6,10 @@ import type { Plane } from "./scheme.ts";
 
 /** Largest piece of a tensor held while it is looked through. */
 const PIECE_BYTES = 1 << 20;
-/** Bits of a float's exponent: all set means NaN or infinity. */
-const EXPONENTS: Readonly<Record<string, number>> = {
+/** Bits of a float that are all set where it is NaN or infinite: the exponent, in F8_E4M3 the mantissa too. */
+const NOT_FINITE: Readonly<Record<string, number>> = {
+	F8_E4M3: 0x7f,
+	F8_E5M2: 0x7c,
 	F16: 0x7c00,
 	BF16: 0x7f80,
 	F32: 0x7f800000,
@@ -35,7 +37,19 @@ export function scalePlane(
 	tensor: StoredTensor,
 	rows: number,
 ): Plane {
-	const plane = tensorPlane(name, tensor, rows);
+	return finite(tensorPlane(name, tensor, rows), tensor, "scale");
+}
+
+/** The same of weights as 8-bit floats, whose kernels know finite values only. */
+export function float8Plane(
+	name: string,
+	tensor: StoredTensor,
+	rows: number,
+): Plane {
+	return finite(tensorPlane(name, tensor, rows), tensor, "weight");
+}
+
+function finite(plane: Plane, tensor: StoredTensor, what: string): Plane {
 	const { bytes: size } = floats[tensor.type]!;
 	return {
 		...plane,
@@ -46,7 +60,7 @@ export function scalePlane(
 				const index = (lo * plane.rowBytes + at) / size;
 				const value = widen(tensor.type, bytes.slice(at, at + size))[0];
 				throw new CheckpointError(
-					`${tensor.file}: element ${index} of ${tensor.name} is ${value}, expected a finite scale`,
+					`${tensor.file}: element ${index} of ${tensor.name} is ${value}, expected a finite ${what}`,
 				);
 			}
 			return bytes;
@@ -62,12 +76,17 @@ export function notFinite(
 	offsets: readonly number[],
 ): number {
 	const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-	const exponent = EXPONENTS[type]!;
+	const mask = NOT_FINITE[type]!;
+	const { bytes: size } = floats[type]!;
 	for (const offset of offsets) {
 		for (let at = offset; at < bytes.length; at += stride) {
 			const bits =
-				type === "F32" ? view.getUint32(at, true) : view.getUint16(at, true);
-			if ((bits & exponent) === exponent) return at;
+				size === 4
+					? view.getUint32(at, true)
+					: size === 2
+						? view.getUint16(at, true)
+						: view.getUint8(at);
+			if ((bits & mask) === mask) return at;
 		}
 	}
 	return -1;

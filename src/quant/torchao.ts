@@ -17,7 +17,9 @@ import {
 	blockLabel,
 	checkRange,
 	int8,
+	keepsZeros,
 } from "./affine.ts";
+import { differences } from "./differences.ts";
 import { type Precision, widen } from "./floats.ts";
 import { plainMatrix } from "./plain.ts";
 import {
@@ -162,6 +164,9 @@ async function quantizedMatrix(
 		...(zeros ? [tensorPlane("zeros", zeros, rows)] : []),
 	];
 	const [codePlane, scales, zeroPlane] = planes as [Plane, Plane, Plane?];
+	const zerosOf =
+		zeroPlane &&
+		(async (lo: number, hi: number) => int8(await zeroPlane.read(lo, hi)));
 	const precision = precisionOf(data.dtype, where);
 	const dense = Math.ceil((rows * cols * bits) / 8);
 	const bytes = dense + scale.bytes + (zeros?.bytes ?? 0);
@@ -175,7 +180,20 @@ async function quantizedMatrix(
 		bytes,
 		activation: activationOf(data.activation_quantization, where),
 		block,
-		planes,
+		planes:
+			zerosOf && !keepsZeros(bits)
+				? [
+						differences({
+							codes: codePlane,
+							zeros: zerosOf,
+							bits,
+							groups,
+							block,
+							tensor: codes,
+						}),
+						scales,
+					]
+				: planes,
 		precision,
 		...affineLayout({
 			bits,
@@ -197,9 +215,7 @@ async function quantizedMatrix(
 				return values;
 			},
 			scales: async (lo, hi) => widen(scale.type, await scales.read(lo, hi)),
-			...(zeroPlane && {
-				zeros: async (lo, hi) => int8(await zeroPlane.read(lo, hi)),
-			}),
+			...(zerosOf && { zeros: zerosOf }),
 		}),
 	};
 }
