@@ -4,10 +4,7 @@
 //   tile of 16 rows:  sums R: f32, rows 0-15 | block 0 | block 1 | … | block k / block − 1
 //   block:            scales | group of 32 columns | group | …
 //   scales:           f16 or bf16, rows 0 4 1 5 2 6 3 7 8 12 9 13 10 14 11 15 (32 bytes), or f32, rows 0-15 (64 bytes)
-//   group:            rows 0-7 | rows 8-15                                                                256 bytes
-//   8 rows:           columns 0-3 and 16-19 | 4-7 and 20-23 | …; each: row 0: 4 bytes | row 1 | … | row 7
-//   byte:             code of column c in the low nibble, of column c + 16 in the high nibble
-//   code:             q + 8, q = −8 … 7
+//   group:            codes q + 8, q = −8 … 7; nibbles.ts has the diagram                                 256 bytes
 //
 //   w[j, c] = scale · q                4 + 16 / block bits per weight, or 4 + 32 / block, and 32 per row
 //   R[j] = Σ_c w[j, c]
@@ -21,12 +18,12 @@ import {
   QB8_BYTES, QD8_BYTES, SCALED, scaledSum, SCALES_BYTES, storeFloats, storeWide,
 } from "../int8";
 import { gemmBlocks, gemmFloats, gemmScaled } from "../matrix";
+import { BYTES, GROUP_BYTES, NIBBLES, nibbleOf, packNibbles, PAIRS, sumOfNibbles } from "../nibbles";
 import { madd } from "../simd";
-import { half, halfAt, lower, ROWS, storeTransposed, upper } from "../tile";
+import { half, halfAt, lower, ROWS, upper } from "../tile";
 
 const ZERO: i32 = 8;
 const HEADER_BYTES: usize = 64;
-const GROUP_BYTES: usize = 256;
 
 // Scale types as type parameters: f32, u16 for f16, i16 for bf16.
 
@@ -116,30 +113,6 @@ export function pack_qb4w_f32_packed(dst: QB4W, codes: Bytes, scales: Bytes, n: 
   pack<f32>(PAIRS, dst, codes, 16, scales, 4, k, block, lo, hi);
 }
 
-// How files keep the 32 codes of a group.
-/** Columns c and c + 16 share a byte, as here. */
-const NIBBLES: i32 = 0;
-/** Columns 2c and 2c + 1 share a byte. */
-const PAIRS: i32 = 1;
-/** A byte per code, without offset. */
-const BYTES: i32 = 2;
-
-/** The codes of a group as they are kept here: a byte for columns c and c + 16. */
-// @ts-ignore: decorator
-@inline function nibbles(source: i32, at: usize): v128 {
-  if (source == NIBBLES) return v128.load(at);
-  if (source == BYTES) {
-    const eight = i8x16.splat(8);
-    return v128.or(i8x16.add(v128.load(at), eight), i8x16.shl(i8x16.add(v128.load(at, 16), eight), 4));
-  }
-  const pairs = v128.load(at);
-  const first = v128.and(pairs, lowNibbles());
-  const second = i8x16.shr_u(pairs, 4);
-  const low = v128.shuffle<i8>(first, second, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-  const high = v128.shuffle<i8>(first, second, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-  return v128.or(low, i8x16.shl(high, 4));
-}
-
 /** Packs rows whose groups of codes and blocks' scales lie `step` and `scaleStep` bytes apart. */
 // @ts-ignore: decorator
 @inline function pack<S>(source: i32, dst: usize, codes: usize, step: usize, scales: usize, scaleStep: usize, k: i32, block: i32, lo: i32, hi: i32): void {
@@ -157,16 +130,7 @@ const BYTES: i32 = 2;
         else store<u16>(at, load<u16>(scales));
       }
     }
-    for (let r = 0; r < rows; r += 4) {
-      for (let $i = 0; $i < 4; $i++) let row$i = codes + <usize>(r + $i) * rowBytes;
-      for (let g = 0; g < groups; g++) {
-        for (let $i = 0; $i < 4; $i++) {
-          let nibbles$i = r + $i < rows ? nibbles(source, row$i) : i8x16.splat(0);
-          row$i += step;
-        }
-        storeTransposed(groupAt<S>(tile, g, block) + vectorAt(r), 32, nibbles0, nibbles1, nibbles2, nibbles3);
-      }
-    }
+    packNibbles(source, groupAt<S>(tile, 0, block), scalesBytes<S>(), codes, step, rows, k, block);
     codes += <usize>ROWS * rowBytes;
     storeSums<S>(tile, groups, block);
   }
@@ -175,21 +139,12 @@ const BYTES: i32 = 2;
 /** R of a tile: a product and a sum per block, in order. */
 // @ts-ignore: decorator
 @inline function storeSums<S>(tile: usize, groups: i32, block: i32): void {
-  const low = lowNibbles();
   for (let v = 0; v < 4; v++) {
     let sums = f32x4.splat(0);
     for (let g = 0; g < groups; ) {
       const scales = vectorOfScales<S>(groupAt<S>(tile, g, block) - scalesBytes<S>(), v);
       let total = i32x4.splat(-ZERO * block);
-      for (let end = g + block / GROUP; g < end; g++) {
-        const at = groupAt<S>(tile, g, block) + vectorAt(4 * v);
-        let bytes = i8x16.splat(0);
-        for (let $s = 0; $s < 4; $s++) {
-          const w = v128.load(at, 32 * $s);
-          bytes = i8x16.add(bytes, i8x16.add(v128.and(w, low), v128.and(i16x8.shr_u(w, 4), low)));
-        }
-        total = i32x4.add(total, i32x4.extadd_pairwise_i16x8_u(i16x8.extadd_pairwise_i8x16_u(bytes)));
-      }
+      for (let end = g + block / GROUP; g < end; g++) total = i32x4.add(total, sumOfNibbles(groupAt<S>(tile, g, block), 4 * v));
       sums = f32x4.add(sums, f32x4.mul(f32x4.convert_i32x4_s(total), scales));
     }
     v128.store(tile + (<usize>v << 4), sums);
@@ -208,8 +163,7 @@ const BYTES: i32 = 2;
       const scales = tile + HEADER_BYTES + <usize>(g * GROUP / block) * blockBytes<S>(block);
       const s = isFloat<S>() ? load<f32>(scales + (<usize>r << 2)) : half<S>(scales + halfAt(r));
       for (let c = 0; c < GROUP; c++, to += 4) {
-        const byte = <i32>load<u8>(group + vectorAt(r & ~3) + <usize>(((c & 12) << 3) | ((r & 3) << 2) | (c & 3)));
-        store<f32>(to, scale * (s * <f32>((c < 16 ? byte & 15 : byte >> 4) - ZERO)));
+        store<f32>(to, scale * (s * <f32>(nibbleOf(group, r, c) - ZERO)));
       }
     }
   }
@@ -234,12 +188,6 @@ const BYTES: i32 = 2;
 // @ts-ignore: decorator
 @inline function groupAt<S>(tile: usize, g: i32, block: i32): usize {
   return tile + HEADER_BYTES + <usize>(g * GROUP / block + 1) * scalesBytes<S>() + <usize>g * GROUP_BYTES;
-}
-
-/** Offset in a group of the first vector of rows r to r + 3. */
-// @ts-ignore: decorator
-@inline function vectorAt(r: i32): usize {
-  return <usize>(((r & 8) << 4) | ((r & 4) << 2));
 }
 
 /** Scales of rows 4v to 4v + 3. */
