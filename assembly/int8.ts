@@ -39,7 +39,7 @@ export const QD8_HEADER_BYTES: usize = 16;
 
 /** Bytes of a group's f32 scales for 16 rows. */
 export const SCALES_BYTES: usize = 64;
-/** Bytes of its f32 minima, which follow where there are any. */
+/** Bytes of its f32 minima, or of its zero points, which follow where there are any. */
 export const MINIMA_BYTES: usize = 64;
 
 // 127 · 255 summed over four bytes, then −128 · 128.
@@ -213,11 +213,16 @@ export function widen(to: usize, from: usize, rowBytes: usize, groupBytes: usize
 //   SCALED    f += scales[g, j] · d[t, g] · a      inputs with a scale per group
 //   BLOCKS    f += scales[g, j] · a                inputs with a scale per row
 //   MINIMA    f += scales[g, j] · d[t, g] · a + minima[g, j] · d[t, g] · Σ x
+//   ZEROS     f += scales[g, j] · d[t, g] · a      where each row and group has a zero of its own; d is 1 for inputs with
+//                                                  a scale per row
 //   INTEGERS  f += a, as i32                       both sides with a scale per row
+// The zeros of ZEROS are pairs of i16, −zero twice, for each row: a product by the two sums of a group's inputs is where
+// the row's sum starts.
 export const SCALED: i32 = 0;
 export const BLOCKS: i32 = 1;
 export const INTEGERS: i32 = 2;
 export const MINIMA: i32 = 3;
+export const ZEROS: i32 = 4;
 
 /** Input rows of a register tile with 2 vectors of weight rows: 12 sums leave 3 of 15 registers for operands. */
 const T = 6;
@@ -229,18 +234,18 @@ export const SPARE_ROWS: i32 = T - 1;
 
 /**
  * Adds to f[t, 0 .. 16), for `rows` rows of inputs, what `form` says of `groups` groups. x points at the first of them, in
- * the first row; rows lie `rowBytes` apart.
+ * the first row; rows lie `rowBytes` apart, groups `inputBytes`.
  */
 // @ts-ignore: decorator
-@inline export function multiply(form: i32, how: i32, f: usize, codes: usize, scales: usize, zero: i32, x: usize, rowBytes: usize, rows: i32, groups: i32): void {
+@inline export function multiply(form: i32, how: i32, f: usize, codes: usize, scales: usize, zero: i32, x: usize, rowBytes: usize, inputBytes: usize, rows: i32, groups: i32): void {
   // With relaxed dots only 8-bit codes are ever multiplied plainly.
   if (how == PLAIN && (!ASC_FEATURE_RELAXED_SIMD || form == SCALED || form == INTEGERS)) {
-    for (let t = 0; t < rows; t += NARROW_T) plain(form, f + <usize>t * RESULT_BYTES, codes, scales, zero, x + <usize>t * rowBytes, rowBytes, rows - t, groups);
+    for (let t = 0; t < rows; t += NARROW_T) plain(form, f + <usize>t * RESULT_BYTES, codes, scales, zero, x + <usize>t * rowBytes, rowBytes, inputBytes, rows - t, groups);
   } else if (ASC_FEATURE_RELAXED_SIMD) {
     if (how == DOT32) {
-      for (let t = 0; t < rows; t += T) wide(form, f + <usize>t * RESULT_BYTES, codes, scales, zero, x + <usize>t * rowBytes, rowBytes, rows - t, groups);
+      for (let t = 0; t < rows; t += T) wide(form, f + <usize>t * RESULT_BYTES, codes, scales, zero, x + <usize>t * rowBytes, rowBytes, inputBytes, rows - t, groups);
     } else if (form != INTEGERS) {
-      for (let t = 0; t < rows; t += NARROW_T) narrow(form, f + <usize>t * RESULT_BYTES, codes, scales, zero, x + <usize>t * rowBytes, rowBytes, rows - t, groups);
+      for (let t = 0; t < rows; t += NARROW_T) narrow(form, f + <usize>t * RESULT_BYTES, codes, scales, zero, x + <usize>t * rowBytes, rowBytes, inputBytes, rows - t, groups);
     }
   }
 }
@@ -249,8 +254,9 @@ export const SPARE_ROWS: i32 = T - 1;
 // keeps Binaryen from moving a sum's products together, which would need each operand a second time (assembly/README.md).
 
 // @ts-ignore: decorator
-@inline function wide(form: i32, f: usize, codes: usize, scales: usize, zero: i32, x: usize, rowBytes: usize, rows: i32, groups: i32): void {
-  const zeros = i16x8.splat(<i16>-zero);
+@inline function wide(form: i32, f: usize, codes: usize, scales: usize, zero: i32, x: usize, rowBytes: usize, inputBytes: usize, rows: i32, groups: i32): void {
+  let z0 = i16x8.splat(<i16>-zero);
+  let z1 = z0;
   for (let h: usize = 0; h < 2; h++) {
     let w = codes + (h << 8);
     let s = scales + (h << 5);
@@ -260,9 +266,13 @@ export const SPARE_ROWS: i32 = T - 1;
     let w0: v128;
     let w1: v128;
     for (let g = 0; g < groups; g++) {
+      if (form == ZEROS) {
+        z0 = v128.load(s, 64);
+        z1 = v128.load(s, 80);
+      }
       for (let $t = 0; $t < T; $t++) {
-        let a0_$t = i32x4.dot_i16x8_s(v128.load32_splat(x$t), zeros);
-        let a1_$t = a0_$t;
+        let a0_$t = i32x4.dot_i16x8_s(v128.load32_splat(x$t), z0);
+        let a1_$t = form == ZEROS ? i32x4.dot_i16x8_s(v128.load32_splat(x$t), z1) : a0_$t;
       }
       for (let $s = 0; $s < 8; $s++) {
         w0 = v128.load(w, 32 * $s);
@@ -274,18 +284,19 @@ export const SPARE_ROWS: i32 = T - 1;
         }
       }
       for (let $t = 0; $t < T; $t++) {
-        add(form, to + 64 * $t, a0_$t, a1_$t, s, x$t, 36);
-        x$t += groupBytes(form);
+        add(form, to + 64 * $t, a0_$t, a1_$t, s, x$t, 36, inputBytes);
+        x$t += inputBytes;
       }
       w += 512;
-      s += form == MINIMA ? SCALES_BYTES + MINIMA_BYTES : SCALES_BYTES;
+      s += form == MINIMA || form == ZEROS ? SCALES_BYTES + MINIMA_BYTES : SCALES_BYTES;
     }
   }
 }
 
 // @ts-ignore: decorator
-@inline function narrow(form: i32, f: usize, codes: usize, scales: usize, zero: i32, x: usize, rowBytes: usize, rows: i32, groups: i32): void {
-  const zeros = i16x8.splat(<i16>-zero);
+@inline function narrow(form: i32, f: usize, codes: usize, scales: usize, zero: i32, x: usize, rowBytes: usize, inputBytes: usize, rows: i32, groups: i32): void {
+  let z0 = i16x8.splat(<i16>-zero);
+  let z1 = z0;
   for (let h: usize = 0; h < 2; h++) {
     let w = codes + (h << 8);
     let s = scales + (h << 5);
@@ -295,9 +306,13 @@ export const SPARE_ROWS: i32 = T - 1;
     let w0: v128;
     let w1: v128;
     for (let g = 0; g < groups; g++) {
+      if (form == ZEROS) {
+        z0 = v128.load(s, 64);
+        z1 = v128.load(s, 80);
+      }
       for (let $t = 0; $t < NARROW_T; $t++) {
-        let a0_$t = i16x8.mul(v128.load32_splat(x$t), zeros);
-        let a1_$t = a0_$t;
+        let a0_$t = i16x8.mul(v128.load32_splat(x$t), z0);
+        let a1_$t = form == ZEROS ? i16x8.mul(v128.load32_splat(x$t), z1) : a0_$t;
       }
       for (let $s = 0; $s < 8; $s++) {
         w0 = v128.load(w, 32 * $s);
@@ -310,18 +325,19 @@ export const SPARE_ROWS: i32 = T - 1;
       }
       const one = ones();
       for (let $t = 0; $t < NARROW_T; $t++) {
-        add(form, to + 64 * $t, i32x4.dot_i16x8_s(a0_$t, one), i32x4.dot_i16x8_s(a1_$t, one), s, x$t, 36);
-        x$t += groupBytes(form);
+        add(form, to + 64 * $t, i32x4.dot_i16x8_s(a0_$t, one), i32x4.dot_i16x8_s(a1_$t, one), s, x$t, 36, inputBytes);
+        x$t += inputBytes;
       }
       w += 512;
-      s += form == MINIMA ? SCALES_BYTES + MINIMA_BYTES : SCALES_BYTES;
+      s += form == MINIMA || form == ZEROS ? SCALES_BYTES + MINIMA_BYTES : SCALES_BYTES;
     }
   }
 }
 
 // @ts-ignore: decorator
-@inline function plain(form: i32, f: usize, codes: usize, scales: usize, zero: i32, x: usize, rowBytes: usize, rows: i32, groups: i32): void {
-  const zeros = i16x8.splat(<i16>-zero);
+@inline function plain(form: i32, f: usize, codes: usize, scales: usize, zero: i32, x: usize, rowBytes: usize, inputBytes: usize, rows: i32, groups: i32): void {
+  let z0 = i16x8.splat(<i16>-zero);
+  let z1 = z0;
   for (let h: usize = 0; h < 2; h++) {
     let w = codes + (h << 9);
     let s = scales + (h << 5);
@@ -331,9 +347,13 @@ export const SPARE_ROWS: i32 = T - 1;
     let w0: v128;
     let w1: v128;
     for (let g = 0; g < groups; g++) {
+      if (form == ZEROS) {
+        z0 = v128.load(s, 64);
+        z1 = v128.load(s, 80);
+      }
       for (let $t = 0; $t < NARROW_T; $t++) {
-        let a0_$t = i32x4.dot_i16x8_s(v128.load32_splat(x$t), zeros);
-        let a1_$t = a0_$t;
+        let a0_$t = i32x4.dot_i16x8_s(v128.load32_splat(x$t), z0);
+        let a1_$t = form == ZEROS ? i32x4.dot_i16x8_s(v128.load32_splat(x$t), z1) : a0_$t;
       }
       for (let $s = 0; $s < 16; $s++) {
         w0 = v128.load(w, 32 * $s);
@@ -345,18 +365,18 @@ export const SPARE_ROWS: i32 = T - 1;
         }
       }
       for (let $t = 0; $t < NARROW_T; $t++) {
-        add(form, to + 64 * $t, a0_$t, a1_$t, s, x$t, 68);
+        add(form, to + 64 * $t, a0_$t, a1_$t, s, x$t, 68, inputBytes);
         x$t += WIDE_BYTES;
       }
       w += 1024;
-      s += form == MINIMA ? SCALES_BYTES + MINIMA_BYTES : SCALES_BYTES;
+      s += form == MINIMA || form == ZEROS ? SCALES_BYTES + MINIMA_BYTES : SCALES_BYTES;
     }
   }
 }
 
 /** Adds a group's sums of 8 weight rows and one input row. */
 // @ts-ignore: decorator
-@inline function add(form: i32, f: usize, a0: v128, a1: v128, scales: usize, x: usize, scaleAt: usize): void {
+@inline function add(form: i32, f: usize, a0: v128, a1: v128, scales: usize, x: usize, scaleAt: usize, inputBytes: usize): void {
   if (form == INTEGERS) {
     v128.store(f, i32x4.add(v128.load(f), a0));
     v128.store(f, i32x4.add(v128.load(f, 16), a1), 16);
@@ -364,7 +384,7 @@ export const SPARE_ROWS: i32 = T - 1;
     v128.store(f, blockSum(a0, v128.load(scales), v128.load(f)));
     v128.store(f, blockSum(a1, v128.load(scales, 16), v128.load(f, 16)), 16);
   } else {
-    const d = v128.load32_splat(x + scaleAt);
+    const d = form == ZEROS ? scaleOf(x + scaleAt, inputBytes) : v128.load32_splat(x + scaleAt);
     let f0 = scaledSum(a0, d, v128.load(scales), v128.load(f));
     let f1 = scaledSum(a1, d, v128.load(scales, 16), v128.load(f, 16));
     if (form == MINIMA) {
@@ -395,7 +415,8 @@ export const SPARE_ROWS: i32 = T - 1;
   return madd(f32x4.convert_i32x4_s(a), scales, f);
 }
 
+/** A group's scale where it has one, or else 1. */
 // @ts-ignore: decorator
-@inline export function groupBytes(form: i32): usize {
-  return form == SCALED || form == MINIMA ? QB8_BYTES : QD8_BYTES;
+@inline export function scaleOf(at: usize, inputBytes: usize): v128 {
+  return inputBytes == QB8_BYTES ? v128.load32_splat(at) : f32x4.splat(1);
 }

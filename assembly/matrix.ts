@@ -8,8 +8,8 @@
 import { F32Or0 } from "./types";
 import { multiplyFloats } from "./float32";
 import {
-  BLOCKS, FLOATS, GROUP, groupBytes, INTEGERS, MINIMA, MINIMA_BYTES, multiply, PLAIN, QB8_BYTES, QD8_HEADER_BYTES, qd8RowBytes, SCALED, SCALES_BYTES, SPARE_ROWS,
-  WIDE_BYTES, widen,
+  BLOCKS, FLOATS, GROUP, INTEGERS, MINIMA, MINIMA_BYTES, multiply, PLAIN, QB8_BYTES, QD8_BYTES, QD8_HEADER_BYTES, qd8RowBytes, SCALED, SCALES_BYTES, SPARE_ROWS,
+  WIDE_BYTES, widen, ZEROS,
 } from "./int8";
 import { finish, RESULT_BYTES, ROWS } from "./tile";
 
@@ -66,12 +66,12 @@ export function gemmFloats(y: usize, x: usize, w: usize, tileBytes: usize, bias:
 
 /** x is qb8: y = residual + (bias + Σ_g scale · d · Σ x · (code − zero)). */
 export function gemmScaled(y: usize, x: usize, w: usize, tileBytes: usize, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, block: i32, zero: i32, how: i32, scratch: usize, lo: i32, hi: i32, one: MultiplyOne, unpack: Unpack): void {
-  gemm(SCALED, y, x, w, tileBytes, bias, residual, rows, n, k, block, zero, how, scratch, lo, hi, one, unpack);
+  gemm(SCALED, true, y, x, w, tileBytes, bias, residual, rows, n, k, block, zero, how, scratch, lo, hi, one, unpack);
 }
 
 /** x is qb8: y = residual + (bias + Σ_g scale · d · Σ x · (code − zero) + minimum · d · Σ x). */
 export function gemmMinima(y: usize, x: usize, w: usize, tileBytes: usize, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, block: i32, zero: i32, how: i32, scratch: usize, lo: i32, hi: i32, one: MultiplyOne, unpack: Unpack): void {
-  gemm(MINIMA, y, x, w, tileBytes, bias, residual, rows, n, k, block, zero, how, scratch, lo, hi, one, unpack);
+  gemm(MINIMA, true, y, x, w, tileBytes, bias, residual, rows, n, k, block, zero, how, scratch, lo, hi, one, unpack);
 }
 
 /**
@@ -79,7 +79,7 @@ export function gemmMinima(y: usize, x: usize, w: usize, tileBytes: usize, bias:
  * y = residual + (bias + s · (Σ_g scale · Σ x · (code − zero) − z · R)).
  */
 export function gemmBlocks(y: usize, x: usize, w: usize, tileBytes: usize, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, block: i32, zero: i32, how: i32, scratch: usize, lo: i32, hi: i32, one: MultiplyOne, unpack: Unpack): void {
-  gemm(BLOCKS, y, x, w, tileBytes, bias, residual, rows, n, k, block, zero, how, scratch, lo, hi, one, unpack);
+  gemm(BLOCKS, false, y, x, w, tileBytes, bias, residual, rows, n, k, block, zero, how, scratch, lo, hi, one, unpack);
 }
 
 /**
@@ -87,21 +87,28 @@ export function gemmBlocks(y: usize, x: usize, w: usize, tileBytes: usize, bias:
  * y = residual + (bias + s · scale · (Σ x · (code − zero) − z · R)), exact but for the products by s and scale.
  */
 export function gemmIntegers(y: usize, x: usize, w: usize, tileBytes: usize, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, zero: i32, how: i32, scratch: usize, lo: i32, hi: i32, one: MultiplyOne, unpack: Unpack): void {
-  gemm(INTEGERS, y, x, w, tileBytes, bias, residual, rows, n, k, 0, zero, how, scratch, lo, hi, one, unpack);
+  gemm(INTEGERS, false, y, x, w, tileBytes, bias, residual, rows, n, k, 0, zero, how, scratch, lo, hi, one, unpack);
 }
 
+/** gemmScaled where `perGroup`, and otherwise gemmBlocks, where each row and group of codes has a zero of its own. */
+export function gemmZeros(perGroup: bool, y: usize, x: usize, w: usize, tileBytes: usize, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, block: i32, how: i32, scratch: usize, lo: i32, hi: i32, one: MultiplyOne, unpack: Unpack): void {
+  gemm(ZEROS, perGroup, y, x, w, tileBytes, bias, residual, rows, n, k, block, 0, how, scratch, lo, hi, one, unpack);
+}
+
+/** `perGroup`: whether inputs have a scale per group, and not per row. */
 // @ts-ignore: decorator
-@inline function gemm(form: i32, y: usize, x: usize, w: usize, tileBytes: usize, bias: usize, residual: usize, rows: i32, n: i32, k: i32, block: i32, zero: i32, how: i32, scratch: usize, lo: i32, hi: i32, one: MultiplyOne, unpack: Unpack): void {
+@inline function gemm(form: i32, perGroup: bool, y: usize, x: usize, w: usize, tileBytes: usize, bias: usize, residual: usize, rows: i32, n: i32, k: i32, block: i32, zero: i32, how: i32, scratch: usize, lo: i32, hi: i32, one: MultiplyOne, unpack: Unpack): void {
   const groups = (k + GROUP - 1) / GROUP;
-  const rowBytes = form == SCALED || form == MINIMA ? <usize>groups * QB8_BYTES : qd8RowBytes(k);
-  const headerBytes = form == SCALED || form == MINIMA ? <usize>0 : QD8_HEADER_BYTES;
+  const rowBytes = perGroup ? <usize>groups * QB8_BYTES : qd8RowBytes(k);
+  const headerBytes = perGroup ? <usize>0 : QD8_HEADER_BYTES;
+  const inputBytes = perGroup ? QB8_BYTES : QD8_BYTES;
   const wideRowBytes = <usize>groups * WIDE_BYTES;
   const isWide = how == PLAIN && rows > 1;
   const atOnce = isWide ? min(MAX_ROWS, <i32>(INPUT_BYTES / wideRowBytes)) : MAX_ROWS;
   for (let t = 0; t < rows; t += atOnce) {
     const count = min(atOnce, rows - t);
     const from = x + <usize>t * rowBytes;
-    if (isWide) widen(scratch + INPUTS, from + headerBytes, rowBytes, groupBytes(form), count, groups);
+    if (isWide) widen(scratch + INPUTS, from + headerBytes, rowBytes, inputBytes, count, groups);
     for (let j = lo; j < hi; j += ROWS) {
       const tile = w + <usize>(j / ROWS) * tileBytes;
       memory.fill(scratch, 0, <usize>count * RESULT_BYTES);
@@ -111,13 +118,13 @@ export function gemmIntegers(y: usize, x: usize, w: usize, tileBytes: usize, bia
         for (let g = 0; g < groups; g += MAX_GROUPS) {
           const some = min(MAX_GROUPS, groups - g);
           unpack(scratch + SCALES, scratch + CODES, tile, g, some, block, how);
-          const inputs = isWide ? scratch + INPUTS + <usize>g * WIDE_BYTES : from + headerBytes + <usize>g * groupBytes(form);
-          multiply(form, how, scratch, scratch + CODES, scratch + SCALES, zero, inputs, isWide ? wideRowBytes : rowBytes, count, some);
+          const inputs = isWide ? scratch + INPUTS + <usize>g * WIDE_BYTES : from + headerBytes + <usize>g * inputBytes;
+          multiply(form, how, scratch, scratch + CODES, scratch + SCALES, zero, inputs, isWide ? wideRowBytes : rowBytes, inputBytes, count, some);
         }
       }
       for (let i = 0; i < count; i++) {
         const f = scratch + <usize>i * RESULT_BYTES;
-        if (form == BLOCKS) scaleByRow(f, from + <usize>i * rowBytes, tile);
+        if (form == BLOCKS || (form == ZEROS && !perGroup)) scaleByRow(f, from + <usize>i * rowBytes, tile);
         if (form == INTEGERS) scaleIntegers(f, from + <usize>i * rowBytes, tile);
         finish(y, f, bias, residual, t + i, j, n);
       }
