@@ -1,13 +1,7 @@
 import { UnsupportedError } from "./errors.ts";
 import { type Estimate, estimate } from "./estimate.ts";
-import { type Inspection, inspectSource } from "./inspect.ts";
-import {
-	findSource,
-	type LoadOptions,
-	load,
-	openBoth,
-	openFrom,
-} from "./load.ts";
+import { type Inspection, inspectCheckpoint } from "./inspect.ts";
+import { type LoadOptions, load, openBoth, openFrom } from "./load.ts";
 import { Model } from "./model.ts";
 import { checkSizes, planModel, planSteps } from "./plan.ts";
 import { readTensor, type TensorPiece } from "./read-tensor.ts";
@@ -15,6 +9,12 @@ import type { Runtime } from "./runtime/runtime.ts";
 import type { Source } from "./sources/open.ts";
 import { createTokenizerFrom } from "./text/open.ts";
 import type { Tokenizer } from "./text/tokenizer.ts";
+
+/** How a checkpoint is found and opened; what else `load` takes is about running it. */
+export type SourceOptions = Pick<
+	LoadOptions,
+	"file" | "hub" | "signal" | "onProgress"
+>;
 
 /** Class Model with the functions that need a runtime. */
 export interface ModelConstructor {
@@ -30,10 +30,7 @@ export interface ModelConstructor {
 	 * Says what is in a checkpoint and what running it takes, without reading weights; or what is in an ExecuTorch program.
 	 * @throws (rejects with) SourceError, CheckpointError
 	 */
-	inspect(
-		source?: Source,
-		options?: Pick<LoadOptions, "file" | "hub" | "signal">,
-	): Promise<Inspection>;
+	inspect(source?: Source, options?: SourceOptions): Promise<Inspection>;
 	/**
 	 * Says what loading a model takes before it is loaded: bytes to fetch and bytes in memory. Reads what `inspect` reads.
 	 * @param source where the checkpoint is; the embedded model where there is none
@@ -50,24 +47,33 @@ export interface ModelConstructor {
 	readTensor(
 		source: Source | undefined,
 		name: string,
-		options?: Pick<LoadOptions, "file" | "hub" | "signal">,
+		options?: SourceOptions,
 	): AsyncGenerator<TensorPiece, void>;
 }
 
 /** The part of the public API that needs a runtime. */
-export function bindRuntime(runtime: Runtime): {
-	Model: ModelConstructor;
-	loadTokenizer: (source?: Source) => Promise<Tokenizer>;
-} {
+export interface Bound {
+	readonly Model: ModelConstructor;
+	/**
+	 * The tokenizer of a checkpoint alone; a GGUF file that holds nothing else will do.
+	 * @param source where the checkpoint is; the embedded model where there is none
+	 * @throws (rejects with) SourceError, CheckpointError, UnsupportedError where there is no tokenizer, or one that cannot be read
+	 */
+	loadTokenizer(source?: Source, options?: SourceOptions): Promise<Tokenizer>;
+}
+
+export function bindRuntime(runtime: Runtime): Bound {
 	class BoundModel extends Model {
 		static async load(source?: Source, options: LoadOptions = {}) {
 			return new BoundModel(await load(runtime, source, options));
 		}
-		static async inspect(
-			source?: Source,
-			options: Pick<LoadOptions, "file" | "hub" | "signal"> = {},
-		) {
-			return inspectSource(await findSource(runtime, source, options));
+		static async inspect(source?: Source, options: SourceOptions = {}) {
+			const checkpoint = await openFrom(runtime, source, options);
+			try {
+				return await inspectCheckpoint(checkpoint);
+			} finally {
+				await checkpoint.close();
+			}
 		}
 		static async estimate(source?: Source, options: LoadOptions = {}) {
 			checkSizes(options);
@@ -83,7 +89,7 @@ export function bindRuntime(runtime: Runtime): {
 		static async *readTensor(
 			source: Source | undefined,
 			name: string,
-			options: Pick<LoadOptions, "file" | "hub" | "signal"> = {},
+			options: SourceOptions = {},
 		) {
 			const checkpoint = await openFrom(runtime, source, options);
 			try {
@@ -99,9 +105,8 @@ export function bindRuntime(runtime: Runtime): {
 	Object.defineProperty(BoundModel, "name", { value: "Model" });
 	return {
 		Model: BoundModel,
-		/** The tokenizer of a checkpoint alone; a GGUF file that holds nothing else will do. */
-		async loadTokenizer(source) {
-			const checkpoint = await openFrom(runtime, source, {});
+		async loadTokenizer(source, options = {}) {
+			const checkpoint = await openFrom(runtime, source, options);
 			try {
 				if (checkpoint.tokenizer === undefined)
 					throw new UnsupportedError(`${checkpoint.name}: has no tokenizer`);

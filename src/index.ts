@@ -1,4 +1,6 @@
 /** The public names that are the same in every runtime; runtime/*.ts add `Model` and `loadTokenizer`. */
+export type { SourceOptions } from "./bind.ts";
+export type { CacheType } from "./engine/layouts.ts";
 export {
 	CheckpointError,
 	ContextError,
@@ -10,12 +12,23 @@ export {
 	UnsupportedError,
 } from "./errors.ts";
 export type { Estimate } from "./estimate.ts";
+export type {
+	Extent,
+	PteDelegate,
+	PteLiteral,
+	PtePlan,
+	PteTensor,
+} from "./formats/pte.ts";
+export type { XnnpackGraph, XnnpackTensor } from "./formats/pte-xnnpack.ts";
 export type { Generation } from "./generate/generation.ts";
 export type { GenerateOptions, LogitsProcessor } from "./generate/options.ts";
 export type { FinishReason } from "./generate/stopping.ts";
 export type { ImageInput } from "./images.ts";
-export type { InspectedTensor, Inspection } from "./inspect.ts";
-export type { ProgramInspection } from "./inspect-program.ts";
+export type {
+	InspectedTensor,
+	Inspection,
+	ProgramInspection,
+} from "./inspect.ts";
 export type {
 	InstructionProfile,
 	LoadOptions,
@@ -29,18 +42,28 @@ export type {
 	ModelInfo,
 	Prompt,
 } from "./model.ts";
+export type { SizeOptions } from "./plan.ts";
 export type { TensorPiece } from "./read-tensor.ts";
+export type { Target } from "./runtime/runtime.ts";
+export type { HubOptions } from "./sources/hub.ts";
 export type { Source } from "./sources/open.ts";
 export type { ByteSource, Repository } from "./sources/source.ts";
 export type {
 	ChatOptions,
 	ChatTemplate,
+	ChatTemplates,
 	ContentPart,
 	Message,
+	RenderOptions,
 	Tool,
 	ToolCall,
 } from "./text/chat-template.ts";
-export type { Part, ToolCallPart } from "./text/parts.ts";
+export type {
+	Part,
+	ReasoningPart,
+	TextPart,
+	ToolCallPart,
+} from "./text/parts.ts";
 export type {
 	DecodeOptions,
 	EncodeOptions,

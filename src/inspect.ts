@@ -2,8 +2,7 @@ import { Graph } from "./engine/graph.ts";
 import { PAGE_POSITIONS, pageBytes } from "./engine/layouts.ts";
 import { UnsupportedError } from "./errors.ts";
 import type { Checkpoint } from "./formats/checkpoint.ts";
-import { openCheckpoint, openProgram } from "./formats/open.ts";
-import { inspectProgram, type ProgramInspection } from "./inspect-program.ts";
+import type { Pte } from "./formats/pte.ts";
 import { findArchitecture } from "./models/architectures.ts";
 import { planModel } from "./plan.ts";
 import { findMatrix, matrixNames, type StoredMatrix } from "./quant/scheme.ts";
@@ -24,11 +23,17 @@ export interface InspectedTensor {
 	readonly layout: string | undefined;
 }
 
+/** What an ExecuTorch program (.pte) consists of. Extents are byte ranges of the file. */
+export type ProgramInspection = Pick<
+	Pte,
+	"version" | "metadata" | "plans" | "namedData"
+>;
+
 /** What is in a checkpoint, found without reading weights. */
 export interface Inspection {
 	readonly name: string;
-	/** "pte" is no checkpoint but an ExecuTorch program, which can be looked into and not be loaded. */
-	readonly container: Checkpoint["container"] | "pte";
+	/** "pte" is an ExecuTorch program, whose tensors can be read, but from which no model can be loaded. */
+	readonly container: Checkpoint["container"];
 	/** Entry of config.json's `architectures`. */
 	readonly architecture: string | undefined;
 	/** Why this version cannot run it; undefined where it can. */
@@ -54,38 +59,10 @@ export interface Inspection {
 	readonly program?: ProgramInspection;
 }
 
-/** What openCheckpoint takes. */
-interface Found {
-	readonly from: Parameters<typeof openCheckpoint>[0];
-	readonly file?: string;
-}
-
-/** Opens, describes and closes a checkpoint or a program. Throws SourceError, CheckpointError. */
-export async function inspectSource({
-	from,
-	file,
-}: Found): Promise<Inspection> {
-	const program = await openProgram(from, file);
-	if (program) {
-		try {
-			return await inspectProgram(program);
-		} finally {
-			await program.close?.();
-		}
-	}
-	const checkpoint = await openCheckpoint(
-		from,
-		file === undefined ? {} : { file },
-	);
-	try {
-		return await inspectCheckpoint(checkpoint);
-	} finally {
-		await checkpoint.close();
-	}
-}
-
 /** Describes a checkpoint. Throws CheckpointError where it contradicts itself; what merely cannot be run is part of the answer. */
-async function inspectCheckpoint(checkpoint: Checkpoint): Promise<Inspection> {
+export async function inspectCheckpoint(
+	checkpoint: Checkpoint,
+): Promise<Inspection> {
 	const tensors: InspectedTensor[] = [];
 	const schemes: Record<string, { tensors: number; bytes: number }> = {};
 	for (const name of matrixNames(checkpoint)) {
@@ -98,6 +75,7 @@ async function inspectCheckpoint(checkpoint: Checkpoint): Promise<Inspection> {
 		sum.bytes += tensor.bytes;
 	}
 	const running = await planMemory(checkpoint);
+	const { program } = checkpoint;
 	return {
 		name: checkpoint.name,
 		container: checkpoint.container,
@@ -113,8 +91,16 @@ async function inspectCheckpoint(checkpoint: Checkpoint): Promise<Inspection> {
 		tensors,
 		config: checkpoint.config,
 		metadata: checkpoint.metadata,
+		...(program && { program: partsOf(program) }),
 	};
 }
+
+const partsOf = ({
+	version,
+	metadata,
+	plans,
+	namedData,
+}: Pte): ProgramInspection => ({ version, metadata, plans, namedData });
 
 async function inspectTensor(
 	checkpoint: Checkpoint,
@@ -159,6 +145,8 @@ async function planMemory(
 	checkpoint: Checkpoint,
 ): Promise<Pick<Inspection, "architecture" | "unsupported" | "memory">> {
 	let architecture: string | undefined;
+	const { unsupported } = checkpoint;
+	if (unsupported) return { architecture, unsupported, memory: undefined };
 	try {
 		architecture = findArchitecture(checkpoint.config, checkpoint.name).name;
 		const plan = await planModel(checkpoint);

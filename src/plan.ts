@@ -2,7 +2,7 @@ import type { Encoder, Limits } from "./engine/engine.ts";
 import type { Graph, Tensor } from "./engine/graph.ts";
 import type { CacheType } from "./engine/layouts.ts";
 import { BANK_BYTES } from "./engine/memory.ts";
-import { OptionError } from "./errors.ts";
+import { OptionError, UnsupportedError } from "./errors.ts";
 import type { Checkpoint } from "./formats/checkpoint.ts";
 import type { ImageSizes, Sizes } from "./models/architecture.ts";
 import { findArchitecture } from "./models/architectures.ts";
@@ -76,6 +76,8 @@ const SEQUENCES = 16;
 
 /** Rejects with CheckpointError where weights are missing or have other shapes, with UnsupportedError for what cannot be run. */
 export async function planModel(checkpoint: Checkpoint): Promise<ModelPlan> {
+	if (checkpoint.unsupported)
+		throw new UnsupportedError(checkpoint.unsupported);
 	const { name, architecture } = findArchitecture(
 		checkpoint.config,
 		checkpoint.name,

@@ -11,7 +11,7 @@ export interface TensorPiece {
 	readonly shape: readonly number[];
 	/** Elements of the weight before these, in row-major order. */
 	readonly offset: number;
-	/** Exact; the caller's own. */
+	/** Exact, as far as float32 can hold them: 64-bit numbers and large integers are rounded. The caller's own. */
 	readonly values: Float32Array;
 }
 

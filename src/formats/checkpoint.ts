@@ -1,4 +1,5 @@
 import type { ByteSource } from "../sources/source.ts";
+import type { Pte } from "./pte.ts";
 
 /** A named byte range of a checkpoint: what a container reader yields, before anyone asks what the bits mean. */
 export interface StoredTensor {
@@ -23,9 +24,9 @@ export interface StoredTensor {
 	): Promise<Uint8Array>;
 }
 
-/** A container (safetensors, GGUF or a PyTorch archive) in Hugging Face terms: names, dimension order, head order and values. */
+/** A container (safetensors, GGUF, a PyTorch archive, an ExecuTorch program) in Hugging Face terms: names, dimension order, head order and values. */
 export interface Checkpoint {
-	readonly container: "safetensors" | "gguf" | "torch";
+	readonly container: "safetensors" | "gguf" | "torch" | "pte";
 	/** What a person would call it, for error messages. */
 	readonly name: string;
 	/** config.json, or its equivalent built from the container's metadata. */
@@ -39,6 +40,10 @@ export interface Checkpoint {
 	readonly processor?: Readonly<Record<string, unknown>>;
 	/** Free-form metadata of the container, for `inspect`. */
 	readonly metadata: Readonly<Record<string, unknown>>;
+	/** What an ExecuTorch program holds besides tensors. */
+	readonly program?: Pte;
+	/** Why no model can be loaded from a container of this kind, although its tensors can be read. */
+	readonly unsupported?: string;
 	close(): Promise<void>;
 }
 
@@ -69,6 +74,8 @@ export interface Contents {
 	readonly config?: Readonly<Record<string, unknown>>;
 	readonly generationConfig?: Readonly<Record<string, unknown>>;
 	readonly tokenizer?: TokenizerFiles;
+	readonly program?: Pte;
+	readonly unsupported?: string;
 }
 
 /** Where a container file lies: its name there, and the files beside it. */

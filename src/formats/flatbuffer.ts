@@ -23,8 +23,12 @@ export interface Table {
 	i32s(slot: number): number[];
 	/** As u64. */
 	u64s(slot: number): number[];
-	/** Where a vector of bytes lies in the buffer. */
-	bytes(slot: number): { offset: number; length: number } | undefined;
+	u8s(slot: number): number[];
+	/** Where a vector of elements of so many bytes lies in the buffer: its first byte, and how many there are. */
+	extent(
+		slot: number,
+		size: number,
+	): { offset: number; bytes: number } | undefined;
 }
 
 /** Tables, elements and characters that are read at most: offsets may lead to the same place a million times. */
@@ -111,12 +115,13 @@ export function readFlatbuffer<T>(
 			i32s: (slot) => vector(slot, 4, (p) => view.getInt32(p, true)),
 			u64s: (slot) =>
 				vector(slot, 8, (p) => number64(view.getBigUint64(p, true))),
-			bytes(slot) {
+			u8s: (slot) => vector(slot, 1, (p) => view.getUint8(p)),
+			extent(slot, size) {
 				const found = follow(slot);
 				if (found === 0) return undefined;
-				const length = view.getUint32(found, true);
+				const length = size * view.getUint32(found, true);
 				if (found + 4 + length > bytes.length) throw new RangeError("bytes");
-				return { offset: found + 4, length };
+				return { offset: found + 4, bytes: length };
 			},
 		};
 	};

@@ -5,12 +5,12 @@ import type { Checkpoint, Contents, Folder, Format } from "./checkpoint.ts";
 import { readAll, readCompanions } from "./companions.ts";
 import { gguf } from "./gguf.ts";
 import { parseJson } from "./json.ts";
-import { isPte, pteRefusal } from "./pte.ts";
+import { pte } from "./pte-checkpoint.ts";
 import { safetensors } from "./safetensors.ts";
 import { openShards } from "./shards.ts";
 import { torch } from "./torch.ts";
 
-const formats: readonly Format[] = [safetensors, gguf, torch];
+const formats: readonly Format[] = [safetensors, gguf, torch, pte];
 
 /** Where the weights of a repository are, by preference; without any of these, in its one GGUF file. */
 const MAIN_FILES = [
@@ -33,7 +33,8 @@ export interface OpenOptions {
 
 /**
  * Opens a checkpoint; its first bytes say what it is. safetensors and torch files need config.json beside them, and have
- * an empty config when they are opened as a lone source. GGUF files speak for themselves.
+ * an empty config when they are opened as a lone source. GGUF files speak for themselves; ExecuTorch programs say why they
+ * are none that a model can be loaded from.
  * The checkpoint owns what it opened, and a lone source too: `close` closes them, and so does an error.
  */
 export async function openCheckpoint(
@@ -93,29 +94,6 @@ async function openRepository(
 	);
 }
 
-/**
- * The file that is meant, if it is an ExecuTorch program: no checkpoint, but something to look into. The caller closes it.
- * Undefined for anything else; a lone source then stays open.
- */
-export async function openProgram(
-	from: Repository | ByteSource,
-	file = "",
-): Promise<ByteSource | undefined> {
-	const isAlone = !("open" in from);
-	// Only the name tells, lest every checkpoint is opened twice.
-	if (!isAlone && !/\.pte$/i.test(file)) return undefined;
-	const source = isAlone ? from : await from.open(file);
-	if (source === undefined) return undefined;
-	try {
-		if (isPte(await readHead(source))) return source;
-	} catch (error) {
-		await source.close?.();
-		throw error;
-	}
-	if (!isAlone) await source.close?.();
-	return undefined;
-}
-
 const readHead = (source: ByteSource): Promise<Uint8Array> =>
 	source.read(0, Math.min(HEAD_BYTES, source.size));
 
@@ -126,7 +104,6 @@ interface Opened {
 
 async function openFile(source: ByteSource, folder: Folder): Promise<Opened> {
 	const head = await readHead(source);
-	if (isPte(head)) throw pteRefusal(source.name);
 	const format = formats.find((format) => format.matches(head));
 	if (!format) {
 		const start = Array.from(head, (byte) =>
@@ -166,9 +143,10 @@ async function mainFiles(repository: Repository): Promise<readonly string[]> {
 	if (main) return [main];
 	const models = names.filter(isGgufModel);
 	if (models.length === 1) return models;
+	const [program] = names.filter((name) => /\.pte$/i.test(name));
 	throw new SourceError(
 		models.length === 0
-			? `${repository.name}: holds no checkpoint: neither ${MAIN_FILES.join(", ")} nor a .gguf file`
-			: `${repository.name}: holds ${models.length} models (${models.slice(0, 8).join(", ")}); say which with \`file\``,
+			? `${repository.name}: holds no checkpoint: neither ${MAIN_FILES.join(", ")} nor a .gguf file${program === undefined ? "" : `, only programs for ExecuTorch such as ${program}`}`
+			: `${repository.name}: holds ${models.length} models (${models.slice(0, 8).join(", ")}); say which with \`file\`, or on the Hub by a part of its name: owner/name:Q4_K_M`,
 	);
 }

@@ -4,6 +4,8 @@
 //   the flatbuffer "XNNGraph", then constants, unless they are named data of the program
 //
 //   qbint4  codes [N, K/2]: byte j = (q[2j] + 8) | (q[2j + 1] + 8) << 4; scales bf16 [N, K/g]
+//   qcint4  codes as above; scales f32 [N]
+//   qcint8  codes [N, K], two's complement; scales f32 [N]
 // Source: pytorch/executorch's published schema.
 import { CheckpointError } from "../errors.ts";
 import type { ByteSource } from "../sources/source.ts";
@@ -12,19 +14,22 @@ import type { Extent } from "./pte.ts";
 
 export interface XnnpackGraph {
 	readonly nodes: number;
+	/** Everything constant that is in the file: weights, biases, norms. */
+	readonly constants: readonly XnnpackTensor[];
 	/** Weights of its linear layers, in the order of execution. */
-	readonly linears: readonly XnnpackLinear[];
+	readonly linears: readonly XnnpackTensor[];
 }
 
-export interface XnnpackLinear {
-	/** [outputs, inputs] */
+export interface XnnpackTensor {
+	/** Of a linear layer's weights [outputs, inputs]. */
 	readonly shape: readonly number[];
-	/** "qbint4": 4 bits per group; "qcint8", "qcint4": per row; "fp32"; … */
+	/** "qbint4": 4 bits per group; "qcint8", "qcint4": per row; "F32"; … "?" with a number for others. */
 	readonly type: string;
 	/** Columns per scale; 0 where a row has one or there are none. */
 	readonly groupSize: number;
 	/** Key of the weights among the program's named data. */
 	readonly key: string | undefined;
+	/** Undefined where they are in another file. */
 	readonly weights: Extent | undefined;
 	readonly scales: Extent | undefined;
 }
@@ -36,13 +41,13 @@ const QUANTIZED_VALUE = 2;
 const PER_CHANNEL = 1;
 const PER_GROUP = 4;
 const DATATYPES = new Map([
-	[1, "fp32"],
-	[2, "fp16"],
+	[1, "F32"],
+	[2, "F16"],
 	[6, "qcint8"],
 	[8, "qcint4"],
 	[9, "qdint8"],
 	[10, "qbint4"],
-	[14, "bf16"],
+	[14, "BF16"],
 ]);
 
 /** Reads the graph of a delegate whose blob is `blob`. Throws CheckpointError where it is damaged. */
@@ -87,19 +92,30 @@ export async function readXnnpack(
 			}
 			return { offset: blob.offset + at, bytes: found.bytes };
 		};
-		const values = new Map(root.tables(2).map((t) => numberedValue(t)));
-		const nodes = root.tables(1);
-		const linears = nodes
-			.filter((node) => node.u8(0) === FULLY_CONNECTED)
-			.map((node) => values.get(node.table(1)?.u32(1) ?? 0))
-			.filter((value) => value !== undefined)
-			.map(({ weightIndex, scaleIndex, ...value }) => ({
-				...value,
+		const values = new Map<number, XnnpackTensor>();
+		for (const [id, value] of root.tables(2).map(numberedValue)) {
+			const { weightIndex, scaleIndex, ownScales, ...about } = value;
+			values.set(id, {
+				...about,
 				key: data[weightIndex]?.key || undefined,
 				weights: extent(weightIndex),
-				scales: extent(scaleIndex),
-			}));
-		return { nodes: nodes.length, linears };
+				scales:
+					extent(scaleIndex) ??
+					(ownScales && {
+						offset: blob.offset + start + ownScales.offset,
+						bytes: ownScales.bytes,
+					}),
+			});
+		}
+		const nodes = root.tables(1);
+		return {
+			nodes: nodes.length,
+			constants: [...values.values()].filter(({ weights }) => weights),
+			linears: nodes
+				.filter((node) => node.u8(0) === FULLY_CONNECTED)
+				.map((node) => values.get(node.table(1)?.u32(1) ?? 0))
+				.filter((value) => value !== undefined),
+		};
 	});
 }
 
@@ -118,6 +134,8 @@ function numberedValue(table: Table) {
 		groupSize: kind === PER_GROUP ? (params?.u32(2) ?? 0) : 0,
 		weightIndex: tensor?.u32(3) ?? 0,
 		scaleIndex: scaleSlot ? (params?.u32(scaleSlot) ?? 0) : 0,
+		// Early files have the scales of rows, f32, in the graph itself.
+		ownScales: kind === PER_CHANNEL ? params?.extent(0, 4) : undefined,
 	};
 	return [tensor?.u32(6) ?? 0, value] as const;
 }

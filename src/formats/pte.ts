@@ -1,11 +1,11 @@
-// ExecuTorch programs (.pte): what is in them, for people who look. They are programs for another runtime, so a model
-// cannot be loaded from one in general: names of weights, configuration and tokenizer are not in the file.
+// ExecuTorch programs (.pte): what is in them, for people who look. They are programs for another runtime;
+// pte-checkpoint.ts says why no model is loaded from one.
 //
 //   0  u32 offset of the root table   4  "ET12"
 //   8  "eh00"   12  u32 header bytes   16  u64 program bytes   24  u64 segment base   32  u64 segment bytes
 //   the flatbuffer "Program", then segments: constants and what delegates need
 // Source: pytorch/executorch's published schema.
-import { CheckpointError, UnsupportedError } from "../errors.ts";
+import { CheckpointError } from "../errors.ts";
 import type { ByteSource } from "../sources/source.ts";
 import { readFlatbuffer, type Table } from "./flatbuffer.ts";
 import { readXnnpack, type XnnpackGraph } from "./pte-xnnpack.ts";
@@ -46,6 +46,8 @@ export interface PteTensor {
 	/** "F32", "I8", …; "?" with a number for types that checkpoints do not have. */
 	readonly type: string;
 	readonly shape: readonly number[];
+	/** Its dimensions as they lie in memory, outermost first; 0, 1, 2, … for row-major. */
+	readonly dimOrder: readonly number[];
 	/** Its values, where they are constant. */
 	readonly constant: Extent | undefined;
 }
@@ -77,13 +79,6 @@ const SCALAR_TYPES = new Map([
 /** Whether a file that begins with these bytes is an ExecuTorch program. */
 export function isPte(head: Uint8Array): boolean {
 	return new TextDecoder().decode(head.subarray(4, 8)) === "ET12";
-}
-
-/** Why a program is not loaded, and what to load instead. */
-export function pteRefusal(name: string): UnsupportedError {
-	return new UnsupportedError(
-		`${name}: an ExecuTorch program, compiled for another runtime and without configuration and tokenizer; load the checkpoint that it was exported from: the repository that publishes it has pytorch_model.bin or safetensors files, or names the model that has`,
-	);
 }
 
 /** Reads a program's description. Throws CheckpointError where it is damaged. */
@@ -171,8 +166,7 @@ function readProgram(root: Table, base: number, size: number, file: string) {
 		);
 	};
 	const inline = root.tables(3).map((t) => {
-		const { offset, length } = t.bytes(0) ?? { offset: 0, length: 0 };
-		return { offset, bytes: length };
+		return t.extent(0, 1) ?? { offset: 0, bytes: 0 };
 	});
 	const namedData = new Map(
 		root.tables(7).map((t): [string, Extent] => {
@@ -214,6 +208,7 @@ function readProgram(root: Table, base: number, size: number, file: string) {
 				name: tensor.table(9)?.string(1),
 				type: SCALAR_TYPES.get(type) ?? `?${type}`,
 				shape: tensor.i32s(2),
+				dimOrder: tensor.u8s(3),
 				constant: constant(tensor.u32(5)),
 			};
 		};

@@ -4,8 +4,10 @@ import { bitsandbytes } from "./bitsandbytes.ts";
 import { compressedTensors } from "./compressed-tensors.ts";
 import type { Precision } from "./floats.ts";
 import { ggml } from "./ggml.ts";
+import { integerConstants } from "./integers.ts";
 import { plain } from "./plain.ts";
 import { torchao } from "./torchao.ts";
+import { xnnpack } from "./xnnpack.ts";
 
 /**
  * How a scheme's definition computes a linear layer's input before it meets the weights:
@@ -92,6 +94,8 @@ export const schemes: readonly Scheme[] = [
 	bitsandbytes,
 	ggml,
 	plain,
+	xnnpack,
+	integerConstants,
 ];
 
 /** Finding a matrix may read its zero points, so it is done once. */

@@ -1,3 +1,4 @@
+import type { SourceOptions } from "../bind.ts";
 import { EngineError, UnsupportedError } from "../errors.ts";
 import type { Estimate } from "../estimate.ts";
 import { Generation } from "../generate/generation.ts";
@@ -59,7 +60,7 @@ export class Model implements Pick<LocalModel, keyof LocalModel> {
 
 	static async inspect(
 		source?: Source,
-		options: Pick<LoadOptions, "file" | "hub" | "signal"> = {},
+		options: SourceOptions = {},
 	): Promise<Inspection> {
 		return ask("inspect", source, options);
 	}
@@ -74,7 +75,7 @@ export class Model implements Pick<LocalModel, keyof LocalModel> {
 	static async *readTensor(
 		source: Source | undefined,
 		name: string,
-		options: Pick<LoadOptions, "file" | "hub" | "signal"> = {},
+		options: SourceOptions = {},
 	): AsyncGenerator<TensorPiece, void> {
 		const { readTensor } = await import("./web-here.ts");
 		yield* readTensor(source, name, options);
