@@ -282,6 +282,16 @@ describe("the environment", () => {
 			(at: string) => ({ XDG_CACHE_HOME: at }),
 			"huggingface/hub",
 		],
+		[
+			"variables in variables",
+			(at: string) => ({
+				// biome-ignore lint/suspicious/noTemplateCurlyInString: as shells spell it
+				HF_HUB_CACHE: "$BASE/${BELOW}/$NONE",
+				BASE: at,
+				BELOW: "a$b",
+			}),
+			"a$b/$NONE",
+		],
 	])("says by %s where the cache is", async (_, env, below) => {
 		const { openCache } = await hubSurroundings({ ...none, ...env(folder) });
 		await (await openCache?.())?.writeRef("a/b", "main", COMMIT);

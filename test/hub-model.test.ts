@@ -1,9 +1,9 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import type { LoadProgress } from "../src/index.ts";
-import { loadTokenizer, Model } from "../src/runtime/server.ts";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import type { HubOptions, LoadProgress, SourceOptions } from "../src/index.ts";
+import { loadTokenizer, Model, OptionError } from "../src/runtime/server.ts";
 import type { HubServer } from "./hub-server.ts";
 import { serveNano } from "./nano-hub.ts";
 
@@ -52,20 +52,86 @@ test("a model on the Hub loads by its name, and later without the network", asyn
 	expect(seen.filter((text) => text.startsWith("ready"))).toHaveLength(2);
 });
 
-test("options say what the environment does not", async () => {
+/** Everything that takes a source and options. */
+const uses: [
+	name: string,
+	use: (source: string, options?: SourceOptions) => Promise<unknown>,
+][] = [
+	[
+		"Model.load",
+		async (source, options) => {
+			const model = await Model.load(source, { ...options, threads: 1 });
+			await model.dispose();
+		},
+	],
+	["Model.inspect", Model.inspect],
+	["Model.estimate", Model.estimate],
+	[
+		"Model.readTensor",
+		async (source, options) => {
+			const name = "model.norm.weight";
+			for await (const _ of Model.readTensor(source, name, options));
+		},
+	],
+	["loadTokenizer", loadTokenizer],
+];
+
+describe.each(uses)("%s", (_, use) => {
+	const v1 = "f".repeat(40);
+	beforeEach(() => {
+		// Nobody answers there.
+		vi.stubEnv("HF_ENDPOINT", "http://127.0.0.1:9");
+		server.token = "hf_sesame";
+		server.refs.set("v1", v1);
+	});
+	const ask = (hub: HubOptions, signal?: AbortSignal) =>
+		use("nano/smol", {
+			hub: { endpoint: server.url, token: "hf_sesame", ...hub },
+			signal,
+		});
+
+	test("takes endpoint, token and revision", async () => {
+		await ask({ revision: "v1" });
+		expect(server.log.join("\n")).toContain(`resolve/${v1}/`);
+		await expect(ask({ token: "other" })).rejects.toThrow(
+			"the token may not read it",
+		);
+		await expect(ask({ revision: "v2" })).rejects.toThrow(
+			"no such branch, tag or commit",
+		);
+		await expect(ask({ endpoint: "hub" })).rejects.toThrow(OptionError);
+		await expect(ask({ token: "a\nb" })).rejects.toThrow(/^token is no token/);
+	});
+
+	test("takes the cache's folder, and whether to ask nobody", async () => {
+		const cache = join(folder, "elsewhere");
+		await expect(ask({ cache, localFilesOnly: true })).rejects.toThrow(
+			"is not in the cache",
+		);
+		await ask({ cache });
+		expect(existsSync(join(cache, "models--nano--smol/refs/main"))).toBe(true);
+		server.log.length = 0;
+		await ask({ cache, localFilesOnly: true });
+		expect(server.log).toEqual([]);
+	});
+
+	test("keeps nothing where there is to be no cache", async () => {
+		await ask({ cache: false });
+		expect(existsSync(join(folder, "hub"))).toBe(false);
+	});
+
+	test("takes a signal", async () => {
+		const reason = new Error("enough");
+		await expect(ask({}, AbortSignal.abort(reason))).rejects.toBe(reason);
+		expect(server.log).toEqual([]);
+	});
+});
+
+test("the environment says what options do not", async () => {
 	server.token = "hf_sesame";
 	server.refs.set("v1", "f".repeat(40));
 	await expect(Model.inspect("nano/smol")).rejects.toThrow("needs a token");
 	vi.stubEnv("HF_TOKEN", "hf_sesame");
 	expect((await Model.inspect("nano/smol@v1")).name).toBe("nano/smol@v1");
-	expect(
-		(await loadTokenizer("nano/smol")).encode(PROMPT).length,
-	).toBeGreaterThan(1);
-	vi.stubEnv("HF_TOKEN", "");
-	const model = await Model.load("nano/smol", {
-		threads: 1,
-		hub: { token: "hf_sesame", revision: "v1", cache: false },
-	});
-	expect(model.info.name).toBe("nano/smol@v1");
-	await model.dispose();
+	expect(existsSync(join(folder, "hub/models--nano--smol"))).toBe(true);
 });

@@ -80,6 +80,7 @@ export async function openHub(
 	const { hub: wanted = {}, surroundings = {}, signal } = options;
 	const { repo } = name;
 	const revision = revisionOf(name, wanted);
+	checkAccess(wanted);
 	const cache = await openCache(wanted, surroundings);
 	const hub = connect(
 		repo,
@@ -125,6 +126,18 @@ function revisionOf(name: HubName, { revision }: HubOptions): string {
 			`revision is "${chosen}", expected a branch, a tag or a commit`,
 		);
 	return chosen;
+}
+
+/** Never shows the token. */
+function checkAccess({ endpoint, token }: HubOptions): void {
+	if (endpoint !== undefined && !/^https?:\/\/[^/]/i.test(endpoint))
+		throw new OptionError(
+			`endpoint is "${endpoint}", expected an address such as ${ENDPOINT}`,
+		);
+	if (token !== undefined && !/^[\x21-\x7e]+$/.test(token))
+		throw new OptionError(
+			`token is ${token === "" ? "empty" : "no token: it has spaces or other characters that none has"}`,
+		);
 }
 
 async function openCache(
