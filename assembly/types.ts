@@ -23,12 +23,17 @@ export type F32W = usize;
 export type F16W = usize;
 /** bf16 weights: kernels/floatw.ts. */
 export type BF16W = usize;
-/** 8-bit weights in blocks of 32 with f16 scales: kernels/qb8w.ts. */
+/** 8-bit weights in blocks, of 32 with f16 scales or of any multiple of 32 with f32 ones: kernels/qb8w.ts and qb8w-f32.ts. */
 export type QB8W = usize;
 /** 4-bit weights in blocks with f16 or bf16 scales: kernels/qb4w.ts. */
 export type QB4W = usize;
-/** 8-bit weights with a scale per row: kernels/qc8w.ts. */
+/** 4-bit weights in blocks with f32 scales and zero points: kernels/qb4zw.ts. */
+export type QB4ZW = usize;
+/** 8-bit weights with a scale, and a zero point or none, per row: kernels/qc8w.ts. */
 export type QC8W = usize;
+/** Weights as floats of 8 bits with scales of blocks: kernels/f8w.ts. */
+export type F8E4M3W = usize;
+export type F8E5M2W = usize;
 /** 4-bit weights in blocks of 256 with scales and minimums of groups: kernels/q4kw.ts. */
 export type Q4KW = usize;
 /** 6-bit weights in blocks of 256 with scales of groups: kernels/q6kw.ts. */
@@ -47,3 +52,10 @@ export type Q2KW = usize;
 export type TQ2W = usize;
 /** Weights −1, 0, 1, five to a byte, in blocks of 256: kernels/tq1w.ts. */
 export type TQ1W = usize;
+/** 4-bit places in a table of f32, in blocks: kernels/lut4w.ts. */
+export type LUT4W = usize;
+/** 4-bit places in a table of int8, in blocks of 32: kernels/iq4nlw.ts. */
+export type IQ4NLW = usize;
+export type MXFP4W = usize;
+/** The same in blocks of 256 with scales of groups: kernels/iq4xsw.ts. */
+export type IQ4XSW = usize;

@@ -232,6 +232,39 @@ export const layouts = {
 		activation: "qk8",
 		bytes: blocks(256, 210),
 	},
+	qb8_iq4nlw: {
+		gemm: "gemm_qb8_iq4nlw",
+		embed: "embed_iq4nlw",
+		activation: "qb8",
+		bytes: blocks(32, 18),
+	},
+	qb8_mxfp4w: {
+		gemm: "gemm_qb8_mxfp4w",
+		embed: "embed_mxfp4w",
+		activation: "qb8",
+		bytes: blocks(32, 17),
+	},
+	qk8_iq4xsw: {
+		gemm: "gemm_qk8_iq4xsw",
+		embed: "embed_iq4xsw",
+		activation: "qk8",
+		bytes: blocks(256, 136),
+	},
+	f32_lut4w_f32: {
+		gemm: "gemm_f32_lut4w_f32",
+		embed: "embed_lut4w_f32",
+		activation: "f32",
+		bytes: (n, k, block) => 64 + tiled(n) * (k / 2 + (4 * k) / block),
+	},
+	f32_lut4w_u8: {
+		gemm: "gemm_f32_lut4w_u8",
+		embed: "embed_lut4w_u8",
+		activation: "f32",
+		bytes: (n, k, block) =>
+			1104 +
+			16 * Math.ceil((n * k) / block / 1024) +
+			tiled(n) * (k / 2 + k / block),
+	},
 	qk8_tq1w: {
 		gemm: "gemm_qk8_tq1w",
 		embed: "embed_tq1w",

@@ -36,7 +36,7 @@ export const tableTypes: readonly BlockType[] = [
 		block: 32,
 		scales: [0],
 		activation: "block",
-		layout: "lut4w",
+		layout: "iq4nlw",
 		decode(view, at, out, to) {
 			const d = f16(view.getUint16(at, true));
 			for (let k = 0; k < 32; k++) {

@@ -4,6 +4,8 @@ import * as elementwise from "./elementwise.ts";
 import type { Entry } from "./entry.ts";
 import * as floatw from "./floatw.ts";
 import * as fused from "./fused.ts";
+import * as iq4nlw from "./iq4nlw.ts";
+import * as iq4xsw from "./iq4xsw.ts";
 import {
 	kv_write_f16,
 	kv_write_f32,
@@ -12,6 +14,7 @@ import {
 	rope_kv_write_f32,
 	rope_kv_write_i8,
 } from "./kv.ts";
+import * as lut4w from "./lut4w.ts";
 import * as norm from "./norm.ts";
 import * as q2kw from "./q2kw.ts";
 import * as q3kw from "./q3kw.ts";
@@ -40,12 +43,15 @@ export const reference: { readonly [K in KernelName]: Entry<K> } = {
 	...elementwise,
 	...floatw,
 	...fused,
+	...iq4nlw,
+	...iq4xsw,
 	kv_write_f16,
 	kv_write_f32,
 	kv_write_i8,
 	rope_kv_write_f16,
 	rope_kv_write_f32,
 	rope_kv_write_i8,
+	...lut4w,
 	...norm,
 	...q2kw,
 	...q3kw,

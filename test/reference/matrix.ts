@@ -102,6 +102,7 @@ export interface PlainLayout {
 		c: number,
 		k: number,
 		block: number,
+		n: number,
 	) => number;
 	/** A random packed matrix [n, k]. */
 	readonly random: (
@@ -154,14 +155,14 @@ export function quantizedGemm(
 	});
 	return {
 		run(args, lo, hi, memory) {
-			const { x, w, k, rows } = args;
+			const { x, w, n, k, rows } = args;
 			const block = "block" in args ? (args.block as number) : 0;
 			const inputs = Array.from({ length: rows }, (_, t) =>
 				form.read(memory, x + t * form.rowBytes(k), k),
 			);
 			const weights = Array.from({ length: hi - lo }, (_, i) =>
 				Float64Array.from({ length: k }, (_, c) =>
-					layout.weight(memory, w, lo + i, c, k, block),
+					layout.weight(memory, w, lo + i, c, k, block, n),
 				),
 			);
 			matrixProduct(args, lo, hi, memory, (t, j) => {
@@ -203,7 +204,8 @@ export function quantizedEmbed(
 			for (let t = lo; t < hi; t++)
 				for (let c = 0; c < d; c++)
 					Y[t * d + c] =
-						scale * Math.fround(layout.weight(memory, w, ids[t]!, c, d, block));
+						scale *
+						Math.fround(layout.weight(memory, w, ids[t]!, c, d, block, n));
 		},
 		units: (_, elements) => elements / d,
 		grain: 1,
