@@ -1,18 +1,9 @@
 import { spawn } from "node:child_process";
-import {
-	existsSync,
-	mkdtempSync,
-	readFileSync,
-	rmSync,
-	writeFileSync,
-} from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-
-const MAIN = "dist/cli/main.js";
-const isBuilt = existsSync(MAIN);
-if (!isBuilt) console.warn(`skipped: ${MAIN} is missing, run npm run build`);
+import { isBuilt, MAIN, nibble } from "./nibble.ts";
 
 interface Golden {
 	readonly name: string;
@@ -29,33 +20,6 @@ const golden: Record<string, Golden> = Object.fromEntries(
 	).cases.map((item: Golden) => [item.name, item]),
 );
 const story = golden.story!;
-
-interface Run {
-	readonly code: number | null;
-	readonly out: string;
-	readonly err: string;
-}
-
-/** Runs one thread where threads are not the subject: on a busy machine several would mostly wait for each other. */
-function nibble(args: readonly string[], input = ""): Promise<Run> {
-	const computes = /^(generate|chat|logits|bench|demo)$/.test(args[0] ?? "");
-	const threads =
-		computes && !args.includes("--threads") ? ["--threads", "1"] : [];
-	return new Promise((resolve) => {
-		const child = spawn(process.execPath, [MAIN, ...args, ...threads]);
-		let out = "";
-		let err = "";
-		child.stdout.setEncoding("utf8").on("data", (text) => {
-			out += text;
-		});
-		child.stderr.setEncoding("utf8").on("data", (text) => {
-			err += text;
-		});
-		child.on("close", (code) => resolve({ code, out, err }));
-		child.stdin.on("error", () => {}); // it may end without reading
-		child.stdin.end(input);
-	});
-}
 
 /** Runs a command that must succeed in silence, and reads the JSON it prints. */
 async function json(args: readonly string[], input?: string) {

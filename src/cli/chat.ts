@@ -25,6 +25,7 @@ export const chat = command({
 		...modelFlags,
 		"system",
 		"tools",
+		"template",
 		"thinking",
 		"no-thinking",
 		...samplingFlags,
@@ -34,6 +35,7 @@ export const chat = command({
 			...generateOptions(flags),
 			thinking: thinkingOf(flags),
 			tools: await readTools(flags.tools),
+			templateName: flags.template,
 		};
 		return withModel(flags, (model) => converse(model, settings, flags.system));
 	},

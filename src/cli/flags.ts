@@ -21,7 +21,39 @@ export const flags = {
 		kind: "text",
 		value: "SOURCE",
 		about:
-			"checkpoint: a directory, a file or a URL (default: the embedded model)",
+			"checkpoint: a folder, a file, a URL, or owner/name on the Hub (default: the embedded model)",
+	},
+	file: {
+		kind: "text",
+		value: "PATH",
+		about: "the checkpoint's file in SOURCE, where it has several",
+	},
+	revision: {
+		kind: "text",
+		value: "NAME",
+		about: "branch, tag or commit of a model on the Hub (default: main)",
+	},
+	token: {
+		kind: "text",
+		value: "TOKEN",
+		about: "token for the Hub (default: HF_TOKEN, or what hf auth login saved)",
+	},
+	endpoint: {
+		kind: "text",
+		value: "URL",
+		about:
+			"address of the Hub (default: HF_ENDPOINT, else https://huggingface.co)",
+	},
+	cache: {
+		kind: "text",
+		value: "FOLDER",
+		about:
+			"where files of the Hub are kept (default: HF_HUB_CACHE, else ~/.cache/huggingface/hub)",
+	},
+	"no-cache": { kind: "flag", about: "keep no files of the Hub" },
+	offline: {
+		kind: "flag",
+		about: "use what is kept of the Hub, and ask nobody",
 	},
 	mmproj: {
 		kind: "text",
@@ -58,7 +90,7 @@ export const flags = {
 	chat: {
 		kind: "flag",
 		about:
-			"make the prompt a user's message in the model's chat template; implied by the four below",
+			"make the prompt a user's message in the model's chat template; implied by --system, --tools, --template and --thinking",
 	},
 	system: {
 		kind: "text",
@@ -69,6 +101,12 @@ export const flags = {
 		kind: "text",
 		value: "FILE",
 		about: "JSON file with the list of tools that a chat may call",
+	},
+	template: {
+		kind: "text",
+		value: "NAME",
+		about:
+			"which of the model's chat templates (default: tool_use where it has one and there are tools)",
 	},
 	image: {
 		kind: "texts",
@@ -204,8 +242,20 @@ export type Values<Names extends FlagName> = {
 	readonly [N in Names]?: FlagValues[(typeof flags)[N]["kind"]];
 };
 
-export const modelFlags = [
+/** What says which checkpoint is meant, and how it is had. */
+export const sourceFlags = [
 	"model",
+	"file",
+	"revision",
+	"token",
+	"endpoint",
+	"cache",
+	"no-cache",
+	"offline",
+] as const satisfies FlagName[];
+
+export const modelFlags = [
+	...sourceFlags,
 	"mmproj",
 	"threads",
 	"banks",

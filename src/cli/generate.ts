@@ -23,6 +23,7 @@ export const generate = command({
 		"chat",
 		"system",
 		"tools",
+		"template",
 		"image",
 		"thinking",
 		"no-thinking",
@@ -47,6 +48,7 @@ export const generate = command({
 			thinking !== undefined ||
 			flags.system !== undefined ||
 			flags.tools !== undefined ||
+			flags.template !== undefined ||
 			flags.image !== undefined;
 		if (isChat && flags.ids)
 			throw new UsageError("a chat needs a text, found --ids");
@@ -58,6 +60,7 @@ export const generate = command({
 			...generateOptions(flags),
 			thinking,
 			tools,
+			templateName: flags.template,
 		};
 		const input =
 			typeof start !== "string"

@@ -1,20 +1,35 @@
 import process from "node:process";
-import { type Estimate, type Inspection, Model } from "../runtime/server.ts";
+import {
+	type Estimate,
+	type Inspection,
+	Model,
+	type TensorPiece,
+} from "../runtime/server.ts";
 import { command, table, UsageError } from "./arguments.ts";
+import { sourceFlags } from "./flags.ts";
 import { describeProgram } from "./inspect-program.ts";
+import { sourceOptions } from "./loading.ts";
 import { saveNpy } from "./npy.ts";
 import { formatBytes } from "./progress.ts";
 
 export const inspect = command({
 	about: "What is in a checkpoint and what it takes, without loading it.",
 	operands: "[SOURCE]",
-	flags: ["model", "context-tokens", "all", "tensor", "save", "json"],
+	flags: [...sourceFlags, "context-tokens", "all", "tensor", "save", "json"],
 	async run(flags, operands) {
 		if (operands.length + (flags.model === undefined ? 0 : 1) > 1)
 			throw new UsageError("found several checkpoints, expected one");
 		const source = flags.model ?? operands[0];
-		if (flags.tensor !== undefined || flags.save !== undefined) {
-			const saved = await saveTensor(source, flags.tensor, flags.save);
+		const options = sourceOptions(flags);
+		const { tensor, save } = flags;
+		if (tensor !== undefined || save !== undefined) {
+			if (tensor === undefined || save === undefined)
+				throw new UsageError("expected --tensor and --save together");
+			const saved = await saveTensor(
+				Model.readTensor(source, tensor, options),
+				tensor,
+				save,
+			);
 			process.stdout.write(
 				flags.json
 					? `${JSON.stringify(saved)}\n`
@@ -22,10 +37,11 @@ export const inspect = command({
 			);
 			return 0;
 		}
-		const inspection = await Model.inspect(source);
+		const inspection = await Model.inspect(source, options);
 		const estimate =
 			inspection.memory &&
 			(await Model.estimate(source, {
+				...options,
 				contextTokens: flags["context-tokens"],
 			}));
 		process.stdout.write(
@@ -38,18 +54,16 @@ export const inspect = command({
 });
 
 async function saveTensor(
-	source: string | undefined,
-	tensor: string | undefined,
-	file: string | undefined,
+	pieces: AsyncIterable<TensorPiece>,
+	tensor: string,
+	file: string,
 ) {
-	if (tensor === undefined || file === undefined)
-		throw new UsageError("expected --tensor and --save together");
 	// Whoever mixes up the names should not lose a checkpoint.
 	if (!/\.npy$/i.test(file))
 		throw new UsageError(
 			`--save is "${file}", expected a name that ends in .npy`,
 		);
-	const last = await saveNpy(file, Model.readTensor(source, tensor));
+	const last = await saveNpy(file, pieces);
 	if (last === undefined) throw new Error(`${tensor}: came without values`);
 	const { name, scheme, shape } = last;
 	return { file, name, scheme, shape };

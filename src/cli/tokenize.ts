@@ -1,13 +1,15 @@
 import process from "node:process";
 import { loadTokenizer } from "../runtime/server.ts";
 import { command, UsageError } from "./arguments.ts";
+import { sourceFlags } from "./flags.ts";
+import { sourceOptions } from "./loading.ts";
 import { parseJson, stdinLines } from "./prompt.ts";
 
 export const tokenize = command({
 	about: "Token ids of each line on stdin, and the text they stand for.",
-	flags: ["model", "no-special", "json"],
+	flags: [...sourceFlags, "no-special", "json"],
 	async run(flags) {
-		const tokenizer = await loadTokenizer(flags.model);
+		const tokenizer = await loadTokenizer(flags.model, sourceOptions(flags));
 		let number = 0;
 		for await (const line of stdinLines()) {
 			number++;
