@@ -43,7 +43,10 @@ async function nano(banks: number, threads = 1, rows = 128): Promise<Engine> {
 		threads > 1,
 	);
 	const memories = Array.from({ length: banks }, () => new Memory(threads > 1));
-	const machine = { module, memories: memories.map((m) => m.memory) };
+	const machine = {
+		modules: [module],
+		memories: memories.map((m) => m.memory),
+	};
 	const pool = await createPool(machine, threads, spawn);
 	await fillWeights(planned, memories, pool);
 	const limits = {
@@ -75,6 +78,15 @@ describe("nano-smollm3", () => {
 				]);
 			expect(worst(last!, last_logits), name).toBeLessThan(2e-3);
 		}
+	});
+
+	it("lets threads wait for each other at most 8 times per layer and decoded token", async () => {
+		const engine = await nano(1, 2);
+		const [any, few] = engine.programs.map(({ instructions }) => instructions);
+		await engine.stop();
+		// What belongs to no layer: embedding and logits.
+		expect(few!.length).toBeLessThanOrEqual(4 * 8 + 3);
+		expect(few!.length).toBeLessThan(any!.length);
 	});
 
 	it("gives the same bits from any number of banks and threads and any chunking", async () => {

@@ -108,11 +108,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 			return bankTables[operand.table];
 		},
 	};
-	const scheduled = recordings.map(({ graph, logits, rows }) =>
-		schedule(graph, [logits], {
-			...places,
-			capacity: { rows, outputs: limits.outputs },
-		}),
+	const scheduled = recordings.map(({ graph, logits, capacity, few }) =>
+		schedule(graph, [logits], { ...places, capacity, few }),
 	);
 	const encoder =
 		options.encoder && scheduleEncoder(options.encoder, memories, places);
@@ -169,7 +166,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 					).set(rows);
 			const outputs = rows.output.length;
 			const few = recordings[1];
-			const program = few && rows.token.length <= few.rows ? 1 : 0;
+			const program = few && rows.token.length <= few.capacity.rows ? 1 : 0;
 			await pool.step(program, { rows: rows.token.length, outputs });
 			for (const { sequence, tokens } of feeds)
 				sequence.length += tokens.length;

@@ -22,7 +22,7 @@ type Sizes = Pick<EngineOptions, "record" | "cache" | "limits" | "encoder"> & {
 
 /** Records what an engine with these options would, and counts what it would allocate. */
 export function measureFootprint(options: Sizes, banks: number): Footprint {
-	const { encoder, limits, parts } = options;
+	const { encoder, parts } = options;
 	const recordings = recordSteps(options);
 	const { graph } = recordings[0]!;
 	let stepBytes = tableBytes(graph, options, banks);
@@ -30,11 +30,13 @@ export function measureFootprint(options: Sizes, banks: number): Footprint {
 		graph: Graph,
 		results: readonly Tensor[],
 		capacity: { rows: number; outputs: number },
+		few = false,
 	) =>
 		schedule(graph, results, {
 			parts,
 			banks,
 			capacity,
+			few,
 			allocate(_bank, bytes) {
 				stepBytes += align(bytes);
 				return 0;
@@ -42,8 +44,8 @@ export function measureFootprint(options: Sizes, banks: number): Footprint {
 			resolve: () => 0,
 			pages: { pages: 0, page_bytes: 0 },
 		});
-	for (const { graph, logits, rows } of recordings)
-		measure(graph, [logits], { rows, outputs: limits.outputs });
+	for (const { graph, logits, capacity, few } of recordings)
+		measure(graph, [logits], capacity, few);
 	if (encoder) {
 		const graph = new Graph();
 		const { input, output } = encoder.record(graph);

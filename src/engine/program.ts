@@ -6,6 +6,9 @@ import type { KernelName } from "./kernels.ts";
  */
 export type Register = "rows" | "outputs" | "scratch";
 
+/** A number, one that the step or the part knows, or an address: that many bytes behind the start of the running part's scratch memory. */
+export type Argument = number | Register | { readonly own: number };
+
 /** How many units of work a call has: a constant, or ⌈register / per⌉ · times. */
 export type Units =
 	| number
@@ -20,7 +23,7 @@ export interface Call {
 	readonly kernel: KernelName | "copy";
 	readonly bank: number;
 	/** Arguments in the kernel's order without [lo, hi). For `copy`: to address, from bank, from address, bytes per row. */
-	readonly args: readonly (number | Register)[];
+	readonly args: readonly Argument[];
 	readonly units: Units;
 	/** Ranges start at multiples of this many units. */
 	readonly grain: number;
@@ -29,6 +32,8 @@ export interface Call {
 	 * alone, as those of packing kernels do. @default none moves
 	 */
 	readonly strides?: readonly number[];
+	/** Whether every part does all units, into memory of its own, instead of sharing them. @default false */
+	readonly own?: boolean;
 }
 
 /** Calls that do not depend on each other, and so need a single barrier after them. */
@@ -58,8 +63,12 @@ export function unitsOf(units: Units, step: Step): number {
 
 /** One line per call, barriers as lines of their own: for people, tests and diffs. */
 export function printProgram(program: Program): string {
-	const number = (a: number | Register) =>
-		typeof a === "number" ? String(a) : `%${a}`;
+	const number = (a: Argument) =>
+		typeof a === "number"
+			? String(a)
+			: typeof a === "string"
+				? `%${a}`
+				: `%scratch + ${a.own}`;
 	return program.instructions
 		.map(({ calls }) =>
 			calls
@@ -68,7 +77,7 @@ export function printProgram(program: Program): string {
 						typeof c.units === "number"
 							? c.units
 							: `⌈%${c.units.register}/${c.units.per}⌉·${c.units.times}`;
-					return `${c.bank}: ${c.kernel}(${c.args.map(number).join(", ")}) × ${units}`;
+					return `${c.bank}: ${c.kernel}(${c.args.map(number).join(", ")}) × ${units}${c.own ? " by every part" : ""}`;
 				})
 				.join("\n"),
 		)

@@ -12,12 +12,14 @@ interface BoundCall {
 	readonly run: (lo: number, hi: number) => void;
 	readonly units: number;
 	readonly grain: number;
+	/** Whether every part does all units. */
+	readonly own: boolean;
 }
 
 /** A program bound to one part and one kind of step: no lookups and no allocation are left for the run itself. */
 export type BoundProgram = readonly {
 	readonly calls: readonly BoundCall[];
-	/** Units of all calls together. */
+	/** Units that parts share, of all calls together. */
 	readonly total: number;
 }[];
 
@@ -33,8 +35,10 @@ export function bind(
 			run: bindCall(call, banks, { ...step, scratch: scratch[call.bank]! }),
 			units: unitsOf(call.units, step),
 			grain: call.grain,
+			own: call.own ?? false,
 		}));
-		return { calls, total: calls.reduce((sum, call) => sum + call.units, 0) };
+		const shared = calls.filter((call) => !call.own);
+		return { calls, total: shared.reduce((sum, call) => sum + call.units, 0) };
 	});
 }
 
@@ -63,7 +67,10 @@ function bindCall(
 	banks: readonly Bank[],
 	registers: Readonly<Record<"rows" | "outputs" | "scratch", number>>,
 ): (lo: number, hi: number) => void {
-	const args = call.args.map((a) => (typeof a === "number" ? a : registers[a]));
+	const args = call.args.map((a) => {
+		if (typeof a === "number") return a;
+		return typeof a === "string" ? registers[a] : registers.scratch + a.own;
+	});
 	const bank = banks[call.bank]!;
 	if (call.kernel !== "copy") {
 		const kernel = bank.kernels[call.kernel];
@@ -115,9 +122,10 @@ export function run(
 ): void {
 	let call = 0;
 	for (const [instruction, { calls, total }] of program.entries()) {
-		for (const { run, units, grain } of calls) {
-			if (sharing === undefined) {
+		for (const { run, units, grain, own } of calls) {
+			if (own || sharing === undefined) {
 				if (units > 0) run(0, units);
+				call++;
 				continue;
 			}
 			const size =

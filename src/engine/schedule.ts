@@ -9,7 +9,13 @@ import type {
 } from "./graph.ts";
 import { parameterNames } from "./kernels.ts";
 import { SCRATCH_BYTES } from "./layouts.ts";
-import type { Call, Instruction, Program, Register } from "./program.ts";
+import type {
+	Argument,
+	Call,
+	Instruction,
+	Program,
+	Register,
+} from "./program.ts";
 
 /** Parameter order of `copy`, which is no kernel. */
 const COPY_PARAMETERS = ["to", "fromBank", "from", "rowBytes"];
@@ -25,18 +31,24 @@ const reads = (call: RecordedCall): (Buffer | Cache)[] =>
 		(operand) => isBuffer(operand) || isCache(operand),
 	);
 
-/** Groups neighbouring calls that do not depend on each other: one barrier serves them all. */
+/**
+ * Groups neighbouring calls that do not depend on each other: one barrier serves them all. What a call of `own` writes
+ * every part has for itself before it goes on, so nobody waits for it.
+ */
 export function groupIndependent(
 	calls: readonly RecordedCall[],
+	own: ReadonlySet<RecordedCall> = new Set(),
 ): RecordedCall[][] {
 	const groups: RecordedCall[][] = [];
+	const ownBuffers = new Set([...own].flatMap((call) => call.writes));
 	let touched = new Set<Buffer | Cache>();
 	let written = new Set<Buffer | Cache>();
 	for (const call of calls) {
-		const operands = reads(call);
+		const operands = reads(call).filter((o) => !ownBuffers.has(o));
+		const writes = own.has(call) ? [] : call.writes;
 		const depends =
 			operands.some((o) => written.has(o)) ||
-			call.writes.some((o) => touched.has(o));
+			writes.some((o) => touched.has(o));
 		if (depends || groups.length === 0) {
 			groups.push([]);
 			touched = new Set();
@@ -44,7 +56,7 @@ export function groupIndependent(
 		}
 		groups.at(-1)!.push(call);
 		for (const operand of operands) touched.add(operand);
-		for (const operand of call.writes) {
+		for (const operand of writes) {
 			touched.add(operand);
 			written.add(operand);
 		}
@@ -52,22 +64,58 @@ export function groupIndependent(
 	return groups;
 }
 
-/** Where a buffer lies in its bank's arena, relative to the arena's start. */
-export interface Placement {
-	readonly offsets: ReadonlyMap<Buffer, number>;
-	/** Arena size per bank. */
-	readonly bytes: readonly number[];
+/** Kernels that do a row in some microseconds, which is about as long as parts take to wait for each other. */
+const ROW_KERNELS = /^(rmsnorm|layernorm|quantize|swiglu|geglu)_/;
+
+/**
+ * Finds the calls that every part does for itself, and groups the rest around them. Their results must be read in the
+ * same group only: a part that comes late may find that the inputs are gone, but then nothing is left for it to do.
+ */
+function replicate(
+	calls: readonly RecordedCall[],
+	results: readonly Buffer[],
+): { groups: RecordedCall[][]; own: Set<RecordedCall> } {
+	const uses = (buffer: Buffer | Cache) =>
+		calls.filter((call) => reads(call).includes(buffer));
+	const own = new Set(
+		calls.filter(({ kernel, bank, writes: [y], args }) => {
+			const inPlace = Object.values(args).filter((o) => o === y).length > 1;
+			return (
+				ROW_KERNELS.test(kernel) &&
+				!inPlace &&
+				!results.includes(y as Buffer) &&
+				// A copy into another bank takes one address for all parts.
+				uses(y!).every((use) => use.bank === bank)
+			);
+		}),
+	);
+	for (;;) {
+		const groups = groupIndependent(calls, own);
+		const groupOf = new Map(
+			groups.flatMap((group) => group.map((call) => [call, group] as const)),
+		);
+		const strays = [...own].filter((call) =>
+			uses(call.writes[0]!).some(
+				(use) => groupOf.get(use) !== groupOf.get(call),
+			),
+		);
+		if (strays.length === 0) return { groups, own };
+		for (const stray of strays) own.delete(stray);
+	}
 }
 
-/** Gives buffers room in one arena per bank; buffers that are never alive in the same group may share it. */
-export function placeBuffers(
+/** First and last group in which a buffer is alive. */
+interface Life {
+	readonly first: number;
+	last: number;
+}
+
+function lifetimes(
 	groups: readonly (readonly RecordedCall[])[],
 	results: readonly Buffer[],
-	banks: number,
-	capacity: Readonly<Record<"rows" | "outputs", number>>,
-): Placement {
+): Map<Buffer, Life> {
 	const written = new Set(groups.flat().flatMap((call) => call.writes));
-	const lives = new Map<Buffer, { first: number; last: number }>();
+	const lives = new Map<Buffer, Life>();
 	for (const [index, group] of groups.entries())
 		for (const call of group)
 			for (const buffer of reads(call).filter(isBuffer)) {
@@ -81,7 +129,22 @@ export function placeBuffers(
 					});
 			}
 	for (const result of results) lives.get(result)!.last = groups.length;
+	return lives;
+}
 
+/** Where a buffer lies in its bank's arena, relative to the arena's start. */
+interface Placement {
+	readonly offsets: ReadonlyMap<Buffer, number>;
+	/** Arena size per bank. */
+	readonly bytes: readonly number[];
+}
+
+/** Gives buffers room in one arena per bank; buffers that are never alive in the same group may share it. */
+function placeBuffers(
+	lives: readonly (readonly [Buffer, Life])[],
+	banks: number,
+	capacity: Places["capacity"],
+): Placement {
 	const offsets = new Map<Buffer, number>();
 	const bytes = new Array<number>(banks).fill(0);
 	const size = (b: Buffer) =>
@@ -117,6 +180,8 @@ export interface Places {
 	readonly parts: number;
 	readonly banks: number;
 	readonly capacity: Readonly<Record<"rows" | "outputs", number>>;
+	/** Whether steps have so few rows that parts compute what goes row by row each for itself. @default false */
+	readonly few?: boolean;
 	/** Fresh memory in a bank. */
 	allocate(bank: number, bytes: number, what: string): number;
 	/** The number that stands for an operand other than a buffer, in a call of bank `bank`. */
@@ -134,23 +199,40 @@ export function schedule(
 	results: readonly Tensor[],
 	places: Places,
 ): { program: Program; addresses: number[] } {
-	const groups = groupIndependent(fuse(graph.calls));
-	const { offsets, bytes } = placeBuffers(
-		groups,
-		results.map((r) => r.buffer),
-		places.banks,
-		places.capacity,
+	const { banks, capacity } = places;
+	const wanted = results.map((r) => r.buffer);
+	const calls = fuse(graph.calls);
+	const { groups, own } = places.few
+		? replicate(calls, wanted)
+		: { groups: groupIndependent(calls), own: new Set<RecordedCall>() };
+	const lives = [...lifetimes(groups, wanted)];
+	const ownBuffers = new Set([...own].flatMap((call) => call.writes));
+	const shared = placeBuffers(
+		lives.filter(([buffer]) => !ownBuffers.has(buffer)),
+		banks,
+		capacity,
 	);
-	const arenas = bytes.map((size, bank) =>
+	// What parts have for themselves lies behind their scratch memory.
+	const owned = placeBuffers(
+		lives.filter(([buffer]) => ownBuffers.has(buffer)),
+		banks,
+		capacity,
+	);
+	const scratchBytes = SCRATCH_BYTES + Math.max(...owned.bytes);
+	const arenas = shared.bytes.map((size, bank) =>
 		places.allocate(bank, size, "activations"),
 	);
-	const scratch = bytes.map((_, bank) =>
-		places.allocate(bank, SCRATCH_BYTES * places.parts, "scratch memory"),
+	const scratch = arenas.map((_, bank) =>
+		places.allocate(bank, scratchBytes * places.parts, "scratch memory"),
 	);
-	const address = (buffer: Buffer) =>
-		arenas[buffer.bank]! + offsets.get(buffer)!;
+	const address = (buffer: Buffer): Argument =>
+		ownBuffers.has(buffer)
+			? { own: SCRATCH_BYTES + owned.offsets.get(buffer)! }
+			: sharedAddress(buffer);
+	const sharedAddress = (buffer: Buffer) =>
+		arenas[buffer.bank]! + shared.offsets.get(buffer)!;
 
-	const argument = (name: string, call: RecordedCall): number | Register => {
+	const argument = (name: string, call: RecordedCall): Argument => {
 		const operand = places.pages[name] ?? call.args[name];
 		if (operand === undefined)
 			throw new Error(`${call.kernel}: no operand for its parameter ${name}`);
@@ -170,11 +252,12 @@ export function schedule(
 				units,
 				grain,
 				args: names.map((name) => argument(name, call)),
+				...(own.has(call) && { own: true }),
 			};
 		}),
 	}));
 	return {
-		program: { instructions, scratch, scratchBytes: SCRATCH_BYTES },
-		addresses: results.map((r) => address(r.buffer)),
+		program: { instructions, scratch, scratchBytes },
+		addresses: wanted.map(sharedAddress),
 	};
 }
