@@ -2,17 +2,17 @@
 // each: bitsandbytes' NF4 and FP4. With double quantization the scales are bytes that are places in a table M, and an outer
 // scale belongs to a power of two of them, counted through the rows.
 //
-//   matrix:           header | tile | tile | …
-//   header:           T: f32[16]                                                                      64 bytes
-//     lut4w_u8 too:   M: f32[256] | offset | blocks per outer scale, at least 256 (f32) | 0 | 0       1040 bytes
-//                     outer scales: f32[⌈n · k / block / 256⌉], filled up to a multiple of 4
+//   matrix:           tile | tile | … | tables
 //   tile of 16 rows:  scales of block 0 | of block 1 | … | columns 0-7 | columns 8-15 | …
 //   scales:           f32, rows 0-15 (64 bytes), or in lut4w_u8 bytes, rows 0-15
 //   8 columns:        rows 0-3 | 4-7 | 8-11 | 12-15                                                   16 bytes each
 //   byte 4c + r:      code of row r, column c in the low nibble, of column c + 4 in the high nibble
+//   tables:           T: f32[16]                                                                      64 bytes
+//     lut4w_u8 too:   M: f32[256] | offset | blocks per outer scale (f32) | 0 | 0                   1040 bytes
+//                     outer scales: f32, of the first blocks of the matrix | of the next | …
 //
 //   lut4w_f32:  w[j, c] = T[code] · scale                              4 + 32 / block bits per weight
-//   lut4w_u8:   scale = M[byte] · outer + offset                       4 + 8.125 / block
+//   lut4w_u8:   scale = M[byte] · outer + offset                       4 + 8 / block, and 32 per outer scale
 //   y[t, j] = Σ_c x[t, c] · w[j, c]
 //
 // w is rounded to f32. Where the model that was quantized is f16 or bf16, its definition rounds once more, to that type.
@@ -24,14 +24,12 @@ import { lowNibbles, SPARE_ROWS } from "../int8";
 import { lookup, madd } from "../simd";
 import { finish, RESULT_BYTES, ROWS } from "../tile";
 
+/** Bytes of T, and where the other tables lie behind it. */
 const TABLE_BYTES: usize = 64;
-// Offsets in the header of lut4w_u8.
 const MAP: usize = 64;
 const OFFSET: usize = 1088;
 const PER_OUTER: usize = 1092;
 const OUTER: usize = 1104;
-/** Fewest blocks with the same outer scale. */
-const LEAST_PER_OUTER: i32 = 256;
 
 /** Columns whose codes lie together. */
 const OCTET: i32 = 8;
@@ -67,22 +65,16 @@ export function embed_lut4w_u8(y: F32, tokens: I32, w: LUT4W, n: i32, d: i32, bl
 }
 
 /**
- * dst = the header and the tiles of rows [lo, hi) of a matrix [n, k] of codes, two to a byte from its high end, with f32
- * scales [n, k / block]; codes and scales hold those rows, table is the header. Units are rows, in multiples of 16.
+ * dst = the tiles of rows [lo, hi) of a matrix [n, k] of codes, two to a byte from its high end, with f32 scales
+ * [n, k / block]; codes and scales hold those rows. Units are rows, in multiples of 16.
  */
-export function pack_lut4w_f32_bitsandbytes(dst: LUT4W, codes: Bytes, scales: Bytes, table: F32, n: i32, k: i32, block: i32, lo: i32, hi: i32): void {
-  pack(false, dst, codes, scales, table, n, k, block, lo, hi);
+export function pack_lut4w_f32_bitsandbytes(dst: LUT4W, codes: Bytes, scales: Bytes, n: i32, k: i32, block: i32, lo: i32, hi: i32): void {
+  pack(false, dst, codes, scales, k, block, lo, hi);
 }
 
 /** The same with bytes as scales. */
-export function pack_lut4w_u8_bitsandbytes(dst: LUT4W, codes: Bytes, scales: Bytes, table: F32, n: i32, k: i32, block: i32, lo: i32, hi: i32): void {
-  pack(true, dst, codes, scales, table, n, k, block, lo, hi);
-}
-
-function headerBytes(nested: bool, n: i32, k: i32, block: i32): usize {
-  if (!nested) return TABLE_BYTES;
-  const blocks = <usize>n * <usize>(k / block);
-  return OUTER + ((blocks + 4 * LEAST_PER_OUTER - 1) / (4 * LEAST_PER_OUTER) << 4);
+export function pack_lut4w_u8_bitsandbytes(dst: LUT4W, codes: Bytes, scales: Bytes, n: i32, k: i32, block: i32, lo: i32, hi: i32): void {
+  pack(true, dst, codes, scales, k, block, lo, hi);
 }
 
 /** Bytes of a block's scales. */
@@ -102,30 +94,36 @@ function headerBytes(nested: bool, n: i32, k: i32, block: i32): usize {
   return codesAt(nested, k, block) + <usize>(k / OCTET) * OCTET_BYTES;
 }
 
+/** Where the tables of a matrix of n rows lie. */
+// @ts-ignore: decorator
+@inline function tablesOf(nested: bool, w: usize, n: i32, k: i32, block: i32): usize {
+  return w + <usize>((n + ROWS - 1) / ROWS) * tileBytes(nested, k, block);
+}
+
 /** Scale of row r of a tile, given where the scales of its block lie and how many blocks lie before it in the matrix. */
 // @ts-ignore: decorator
-@inline function scaleOf(nested: bool, w: usize, scales: usize, r: i32, before: u32, shift: u32): f32 {
+@inline function scaleOf(nested: bool, tables: usize, scales: usize, r: i32, before: u32, shift: u32): f32 {
   if (!nested) return load<f32>(scales + (<usize>r << 2));
-  const inner = load<f32>(w + (<usize>load<u8>(scales + r) << 2), MAP);
-  return inner * load<f32>(w + (<usize>(before >> shift) << 2), OUTER) + load<f32>(w, OFFSET);
+  const inner = load<f32>(tables + (<usize>load<u8>(scales + r) << 2), MAP);
+  return inner * load<f32>(tables + (<usize>(before >> shift) << 2), OUTER) + load<f32>(tables, OFFSET);
 }
 
 /** Binary logarithm of the blocks per outer scale. */
 // @ts-ignore: decorator
-@inline function shiftOf(nested: bool, w: usize): u32 {
-  return nested ? ctz(<u32>load<f32>(w, PER_OUTER)) : 0;
+@inline function shiftOf(nested: bool, tables: usize): u32 {
+  return nested ? ctz(<u32>load<f32>(tables, PER_OUTER)) : 0;
 }
 
 function gemm(nested: bool, y: usize, x: usize, w: usize, bias: usize, residual: usize, rows: i32, n: i32, k: i32, block: i32, scratch: usize, lo: i32, hi: i32): void {
-  const tiles = w + headerBytes(nested, n, k, block);
+  const tables = tablesOf(nested, w, n, k, block);
+  const shift = shiftOf(nested, tables);
   const rowBytes = <usize>k << 2;
   const perRow = k / block;
-  const shift = shiftOf(nested, w);
-  for (let i: usize = 0; i < TABLE_BYTES; i++) store<u8>(scratch + ((i & 3) << 4) + (i >> 2), load<u8>(w + i), TABLE);
+  for (let i: usize = 0; i < TABLE_BYTES; i++) store<u8>(scratch + ((i & 3) << 4) + (i >> 2), load<u8>(tables + i), TABLE);
   for (let t = 0; t < rows; t += MAX_ROWS) {
     const count = min(MAX_ROWS, rows - t);
     for (let j = lo; j < hi; j += ROWS) {
-      const tile = tiles + <usize>(j / ROWS) * tileBytes(nested, k, block);
+      const tile = w + <usize>(j / ROWS) * tileBytes(nested, k, block);
       const present = min(ROWS, n - j);
       let codes = tile + codesAt(nested, k, block);
       let input = x + <usize>t * rowBytes;
@@ -134,7 +132,7 @@ function gemm(nested: bool, y: usize, x: usize, w: usize, bias: usize, residual:
       for (let b = 0; b < perRow; b++) {
         const scales = tile + <usize>b * scalesBytes(nested);
         for (let r = 0, before = j * perRow + b; r < present; r++, before += perRow) {
-          store<f32>(scratch + (<usize>r << 2), scaleOf(nested, w, scales, r, before, shift), SCALES);
+          store<f32>(scratch + (<usize>r << 2), scaleOf(nested, tables, scales, r, before, shift), SCALES);
         }
         for (let rest = block; rest > 0; rest -= MAX_COLUMNS) {
           const columns = min(rest, MAX_COLUMNS);
@@ -228,34 +226,32 @@ function unpack(scratch: usize, codes: usize, columns: i32): void {
 }
 
 function embed(nested: bool, y: usize, tokens: usize, w: usize, n: i32, d: i32, block: i32, scale: f32, lo: i32, hi: i32): void {
-  const tiles = w + headerBytes(nested, n, d, block);
+  const tables = tablesOf(nested, w, n, d, block);
+  const shift = shiftOf(nested, tables);
   const perRow = d / block;
-  const shift = shiftOf(nested, w);
   for (let t = lo; t < hi; t++) {
     const token = load<i32>(tokens + (<usize>t << 2));
     const r = token % ROWS;
-    const tile = tiles + <usize>(token / ROWS) * tileBytes(nested, d, block);
+    const tile = w + <usize>(token / ROWS) * tileBytes(nested, d, block);
     const codes = tile + codesAt(nested, d, block) + <usize>((r >> 2 << 4) | (r & 3));
     let to = y + (<usize>t * <usize>d << 2);
     for (let c = 0; c < d; c++, to += 4) {
       const b = c / block;
-      const s = scaleOf(nested, w, tile + <usize>b * scalesBytes(nested), r, token * perRow + b, shift);
+      const s = scaleOf(nested, tables, tile + <usize>b * scalesBytes(nested), r, token * perRow + b, shift);
       const byte = <usize>load<u8>(codes + <usize>((c >> 3 << 6) | ((c & 3) << 2)));
-      store<f32>(to, scale * (s * load<f32>(w + ((byte >> (c & 4) & 15) << 2))));
+      store<f32>(to, scale * (s * load<f32>(tables + ((byte >> (c & 4) & 15) << 2))));
     }
   }
 }
 
-function pack(nested: bool, dst: usize, codes: usize, scales: usize, table: usize, n: i32, k: i32, block: i32, lo: i32, hi: i32): void {
+function pack(nested: bool, dst: usize, codes: usize, scales: usize, k: i32, block: i32, lo: i32, hi: i32): void {
   const perRow = k / block;
   const rowBytes = <usize>(k >> 1);
   const scaleBytes = scalesBytes(nested) >> 4;
   const low = lowNibbles();
-  memory.copy(dst, table, headerBytes(nested, n, k, block));
-  const tiles = dst + headerBytes(nested, n, k, block);
   for (let j = lo; j < hi; j += ROWS) {
     const rows = min(ROWS, hi - j);
-    const tile = tiles + <usize>(j / ROWS) * tileBytes(nested, k, block);
+    const tile = dst + <usize>(j / ROWS) * tileBytes(nested, k, block);
     if (rows < ROWS) memory.fill(tile, 0, tileBytes(nested, k, block));
     for (let r = 0; r < rows; r++) {
       let to = tile + <usize>r * scaleBytes;

@@ -1,7 +1,7 @@
 import type { KernelName } from "./kernels.ts";
 
-/** The start of every memory, where compiled modules keep their constant vectors: nothing may be allocated there. */
-export const RESERVED_BYTES = 4096;
+/** The start of every memory, where the two modules of kernels keep their constants, each in a half of its own: nothing may be allocated there. */
+export const RESERVED_BYTES = 8192;
 
 /** Memory that each part owns in each bank, for kernels to spill into. */
 export const SCRATCH_BYTES = 512 * 1024;
@@ -73,7 +73,7 @@ export interface LayoutInfo {
 	/** y[t, :] = w[token[t], :] */
 	readonly embed: KernelName;
 	readonly activation: ActivationName;
-	/** Bytes of the packed matrix; `block` is the number of columns that share a scale, 0 where there is none. */
+	/** Bytes of the packed matrix, without the tables that some have behind it; `block` is the number of columns that share a scale, 0 where there is none. */
 	readonly bytes: (n: number, k: number, block: number) => number;
 }
 
@@ -254,16 +254,13 @@ export const layouts = {
 		gemm: "gemm_f32_lut4w_f32",
 		embed: "embed_lut4w_f32",
 		activation: "f32",
-		bytes: (n, k, block) => 64 + tiled(n) * (k / 2 + (4 * k) / block),
+		bytes: (n, k, block) => tiled(n) * (k / 2 + (4 * k) / block),
 	},
 	f32_lut4w_u8: {
 		gemm: "gemm_f32_lut4w_u8",
 		embed: "embed_lut4w_u8",
 		activation: "f32",
-		bytes: (n, k, block) =>
-			1104 +
-			16 * Math.ceil((n * k) / block / 1024) +
-			tiled(n) * (k / 2 + k / block),
+		bytes: (n, k, block) => tiled(n) * (k / 2 + k / block),
 	},
 	qk8_tq1w: {
 		gemm: "gemm_qk8_tq1w",

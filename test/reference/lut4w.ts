@@ -15,8 +15,8 @@ const PER_OUTER = 512;
 /** How the scales of a matrix are kept. */
 interface Scales {
 	readonly bytes: 1 | 4;
-	/** The header in front of the tiles of a matrix [n, k]. */
-	readonly header: (
+	/** The tables behind the tiles of a matrix [n, k]. */
+	readonly tables: (
 		o: Operands,
 		n: number,
 		k: number,
@@ -27,7 +27,7 @@ interface Scales {
 	/** The scale at `address`, of block number `index` of the matrix. */
 	readonly read: (
 		memory: View,
-		header: number,
+		tables: number,
 		address: number,
 		index: number,
 	) => number;
@@ -39,7 +39,7 @@ const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView) =>
 
 const floats: Scales = {
 	bytes: 4,
-	header: (o) => o.gaussians(16),
+	tables: (o) => o.gaussians(16),
 	random: (o, count) => bytesOf(o.gaussians(count, 0.1)),
 	read: (memory, _, address) => memory.f32(address)[0]!,
 };
@@ -47,43 +47,39 @@ const floats: Scales = {
 /** Bytes are places in a table of 256, times an outer scale, plus an offset. */
 const nested: Scales = {
 	bytes: 1,
-	header(o, n, k, block) {
-		const outer = 4 * Math.ceil((n * k) / block / 1024);
-		const inner = o.gaussians(256, 0.1);
-		return Float32Array.of(
+	tables: (o, n, k, block) =>
+		Float32Array.of(
 			...o.gaussians(16),
-			...inner,
+			...o.gaussians(256, 0.1),
 			...[0.05, PER_OUTER, 0, 0],
-			...o.gaussians(outer),
-		);
-	},
+			...o.gaussians(Math.ceil((n * k) / block / PER_OUTER)),
+		),
 	random: (o, count) => Uint8Array.from(o.integers(count, 0, 255)),
-	read(memory, header, address, index) {
-		const inner = memory.f32(header)[16 + memory.u8(address)[0]!]!;
-		const outer = memory.f32(header)[276 + Math.floor(index / PER_OUTER)]!;
-		return f32(f32(inner * outer) + memory.f32(header)[272]!);
+	read(memory, tables, address, index) {
+		const values = memory.f32(tables);
+		const inner = values[16 + memory.u8(address)[0]!]!;
+		const outer = values[276 + Math.floor(index / PER_OUTER)]!;
+		return f32(f32(inner * outer) + values[272]!);
 	},
 };
 
-const headerBytes = ({ bytes }: Scales, n: number, k: number, block: number) =>
-	bytes === 4 ? 64 : 1104 + 16 * Math.ceil((n * k) / block / 1024);
 const tileBytes = ({ bytes }: Scales, k: number, block: number) =>
 	(16 * bytes * k) / block + 8 * k;
-const matrixBytes = (scales: Scales, n: number, k: number, block: number) =>
-	headerBytes(scales, n, k, block) +
+const tilesBytes = (scales: Scales, n: number, k: number, block: number) =>
 	Math.ceil(n / 16) * tileBytes(scales, k, block);
 
-/** Addresses of the scale and the code of weight (j, c) in tiles, and the code's shift in its byte. */
+/** Addresses of the scale and the code of weight (j, c), and the code's shift in its byte. */
 function place(
-	{ bytes }: Scales,
-	tiles: number,
+	scales: Scales,
+	w: number,
 	j: number,
 	c: number,
 	k: number,
 	block: number,
 ) {
 	const r = j % 16;
-	const tile = tiles + Math.floor(j / 16) * ((16 * bytes * k) / block + 8 * k);
+	const tile = w + Math.floor(j / 16) * tileBytes(scales, k, block);
+	const { bytes } = scales;
 	const octet = tile + (16 * bytes * k) / block + 64 * Math.floor(c / 8);
 	return {
 		scale: tile + bytes * (16 * Math.floor(c / block) + r),
@@ -92,23 +88,22 @@ function place(
 	};
 }
 
-/** Packs rows [0, hi) behind the header: codes two to a byte, the first of them in the high nibble. */
+/** Packs rows [0, hi): codes are stored two to a byte, the first of them in the high nibble. */
 function pack(
 	scales: Scales,
 	memory: View,
-	tiles: number,
+	dst: number,
 	codesAt: number,
 	scalesAt: number,
 	k: number,
 	block: number,
 	hi: number,
 ) {
-	const bytes = Math.ceil(hi / 16) * tileBytes(scales, k, block);
-	memory.u8(tiles).fill(0, 0, bytes);
+	memory.u8(dst).fill(0, 0, tilesBytes(scales, hi, k, block));
 	const stored = memory.u8(codesAt);
 	for (let j = 0; j < hi; j++)
 		for (let c = 0; c < k; c++) {
-			const at = place(scales, tiles, j, c, k, block);
+			const at = place(scales, dst, j, c, k, block);
 			const i = j * k + c;
 			const code = (stored[i >> 1]! >> (i & 1 ? 0 : 4)) & 15;
 			memory.u8(at.code)[0]! |= code << at.shift;
@@ -120,31 +115,30 @@ function pack(
 
 const layout = (scales: Scales): PlainLayout => ({
 	weight(memory, w, j, c, k, block, n) {
-		const tiles = w + headerBytes(scales, n, k, block);
-		const at = place(scales, tiles, j, c, k, block);
+		const tables = w + tilesBytes(scales, n, k, block);
+		const at = place(scales, w, j, c, k, block);
 		const code = (memory.u8(at.code)[0]! >> at.shift) & 15;
 		const index = Math.floor((j * k + c) / block);
-		return f32(memory.f32(w)[code]! * scales.read(memory, w, at.scale, index));
+		const scale = scales.read(memory, tables, at.scale, index);
+		return f32(memory.f32(tables)[code]! * scale);
 	},
+	tableBytes: (n, k, block) =>
+		scales.bytes === 4 ? 64 : 1104 + 4 * Math.ceil((n * k) / block / PER_OUTER),
 	random(o, n, k, block) {
-		const header = bytesOf(scales.header(o, n, k, block));
-		const size = matrixBytes(scales, n, k, block);
-		const codes = Uint8Array.from(o.integers((n * k) / 2, 0, 255));
-		const image = new Uint8Array(size + codes.length + (4 * n * k) / block);
-		image.set(header);
-		image.set(codes, size);
-		image.set(scales.random(o, (n * k) / block), size + codes.length);
-		pack(
-			scales,
-			viewOf(image.buffer),
-			header.length,
-			size,
-			size + codes.length,
-			k,
-			block,
-			n,
-		);
-		return image.slice(0, size);
+		const tables = bytesOf(scales.tables(o, n, k, block));
+		const size = tilesBytes(scales, n, k, block);
+		const parts = [
+			Uint8Array.from(o.integers((n * k) / 2, 0, 255)),
+			scales.random(o, (n * k) / block),
+		] as const;
+		const codes = size + tables.length;
+		const from = codes + parts[0].length;
+		const image = new Uint8Array(from + parts[1].length);
+		image.set(tables, size);
+		image.set(parts[0], codes);
+		image.set(parts[1], from);
+		pack(scales, viewOf(image.buffer), 0, codes, from, k, block, n);
+		return image.slice(0, codes);
 	},
 });
 
@@ -164,10 +158,8 @@ export const embed_lut4w_u8 = quantizedEmbed(layout(nested), 1024, 8);
 type Pack = Extract<KernelName, `pack_lut4w_${string}`>;
 
 const packing = (scales: Scales): Entry<Pack> => ({
-	run({ dst, codes, scales: from, table, n, k, block }, _lo, hi, memory) {
-		const header = headerBytes(scales, n, k, block);
-		memory.u8(dst).set(memory.u8(table).subarray(0, header));
-		pack(scales, memory, dst + header, codes, from, k, block, hi);
+	run({ dst, codes, scales: from, k, block }, _lo, hi, memory) {
+		pack(scales, memory, dst, codes, from, k, block, hi);
 	},
 	units: ({ n }) => n,
 	grain: WHOLE,
@@ -181,10 +173,9 @@ const packing = (scales: Scales): Entry<Pack> => ({
 		].map(([n, k, block]) => [
 			`${n} rows of ${k} columns, blocks of ${block}`,
 			(o: Operands) => ({
-				dst: o.output("bytes", matrixBytes(scales, n!, k!, block!)),
+				dst: o.output("bytes", tilesBytes(scales, n!, k!, block!)),
 				codes: o.put(Uint8Array.from(o.integers((n! * k!) / 2, 0, 255))),
 				scales: o.put(scales.random(o, (n! * k!) / block!)),
-				table: o.put(scales.header(o, n!, k!, block!)),
 				n: n!,
 				k: k!,
 				block: block!,

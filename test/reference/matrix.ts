@@ -104,7 +104,9 @@ export interface PlainLayout {
 		block: number,
 		n: number,
 	) => number;
-	/** A random packed matrix [n, k]. */
+	/** Bytes of the tables behind a matrix [n, k]. */
+	readonly tableBytes?: (n: number, k: number, block: number) => number;
+	/** A random packed matrix [n, k], tables included. */
 	readonly random: (
 		o: Operands,
 		n: number,
@@ -152,6 +154,7 @@ export function quantizedGemm(
 		x: quantizedInputs(o, form, call.rows, call.k),
 		w: o.put(layout.random(o, call.n, call.k, block)),
 		block,
+		tableBytes: layout.tableBytes?.(call.n, call.k, block) ?? 0,
 	});
 	return {
 		run(args, lo, hi, memory) {
