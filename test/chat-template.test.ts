@@ -289,6 +289,32 @@ describe("a checkpoint's chat template", () => {
 		expect(() => open([{ name: "x" }])).toThrow(/chat_template is a list/);
 	});
 
+	test("has named ones beside it, in files before the configuration's", () => {
+		const { chatTemplate } = createTokenizerFrom({
+			kind: "files",
+			tokenizer,
+			config: {
+				chat_template: [
+					{ name: "default", template: "d" },
+					{ name: "tool_use", template: "t" },
+				],
+			},
+			namedChatTemplates: { tool_use: "file", rag: "r" },
+		});
+		expect(chatTemplate?.templates).toEqual({
+			default: "d",
+			tool_use: "file",
+			rag: "r",
+		});
+		const render = (options: object) => chatTemplate?.render(chat, options);
+		expect(render({})).toBe("d");
+		expect(render({ tools: [{ type: "function" }] })).toBe("file");
+		expect(render({ templateName: "rag" })).toBe("r");
+		expect(() => render({ templateName: "x" })).toThrow(
+			'no template named "x", expected one of default, tool_use, rag',
+		);
+	});
+
 	test("is found in GGUF metadata", () => {
 		const { chatTemplate } = createTokenizerFrom({
 			kind: "gguf",

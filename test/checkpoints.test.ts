@@ -1,7 +1,12 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { Checkpoint } from "../src/formats/checkpoint.ts";
 import { openCheckpoint } from "../src/formats/open.ts";
+import { openPath } from "../src/runtime/files.ts";
 import { bytesRepository, bytesSource } from "../src/sources/bytes.ts";
+import type { Repository } from "../src/sources/source.ts";
 import { fixture } from "./fixture.ts";
 import { brainToFloat, floatToHalf } from "./reference/half.ts";
 import {
@@ -10,6 +15,7 @@ import {
 	sharedSource,
 	testWith,
 } from "./shared.ts";
+import { writeSafetensors } from "./write-safetensors.ts";
 
 const NANO = "models/nano-smollm3";
 const NANO_GGUF = "models/nano-smollm3-gguf/nano-smollm3-";
@@ -100,6 +106,71 @@ describe("a Hugging Face folder", () => {
 			).toBe(0);
 		},
 	);
+
+	describe("brings the chat templates of a folder beside it", () => {
+		const text = (text: string) => new TextEncoder().encode(text);
+		const named = "additional_chat_templates";
+		const files: Record<string, Uint8Array> = {
+			"model.safetensors": writeSafetensors({}),
+			"config.json": text("{}"),
+			"tokenizer.json": text("{}"),
+			"chat_template.jinja": text("plain"),
+			[`${named}/tool_use.jinja`]: text("tools"),
+			[`${named}/rag.jinja`]: text("documents"),
+			[`${named}/notes.txt`]: text("none"),
+			[`${named}/old/rag.jinja`]: text("none"),
+		};
+		const templatesOf = async (from: Repository, file?: string) => {
+			const { tokenizer } = await openCheckpoint(from, file ? { file } : {});
+			if (tokenizer?.kind !== "files") throw new Error("no files");
+			const { chatTemplate, namedChatTemplates } = tokenizer;
+			return { chatTemplate, ...namedChatTemplates };
+		};
+		const all = { chatTemplate: "plain", tool_use: "tools", rag: "documents" };
+
+		test("in memory, and below a folder of a repository", async () => {
+			expect(await templatesOf(bytesRepository(files))).toEqual(all);
+			const below = Object.fromEntries(
+				Object.entries(files).map(([name, bytes]) => [`v1/${name}`, bytes]),
+			);
+			const elsewhere = { ...below, [`${named}/top.jinja`]: text("none") };
+			expect(
+				await templatesOf(bytesRepository(elsewhere), "v1/model.safetensors"),
+			).toEqual(all);
+		});
+
+		test("on disk, where only that folder is listed", async () => {
+			const folder = mkdtempSync(join(tmpdir(), "nibble-templates-"));
+			try {
+				for (const [name, bytes] of Object.entries(files)) {
+					mkdirSync(dirname(join(folder, name)), { recursive: true });
+					writeFileSync(join(folder, name), bytes);
+				}
+				const from = (await openPath(folder)) as Repository;
+				expect(await templatesOf(from)).toEqual(all);
+				const names = await from.list(named);
+				expect(names?.every((name) => name.startsWith(`${named}/`))).toBe(true);
+				expect(await from.list("none")).toEqual([]);
+			} finally {
+				rmSync(folder, { recursive: true });
+			}
+		});
+
+		test("where files cannot be listed, the one for tools", async () => {
+			const from = { ...bytesRepository(files), list: async () => undefined };
+			const { rag: _, ...usual } = all;
+			expect(await templatesOf(from)).toEqual(usual);
+		});
+
+		test("but not of a folder that has too many", async () => {
+			const many = Object.fromEntries(
+				Array.from({ length: 65 }, (_, i) => [`${named}/${i}.jinja`, text("")]),
+			);
+			await expect(
+				templatesOf(bytesRepository({ ...files, ...many })),
+			).rejects.toThrow("holds 67 chat templates, at most 64 are read");
+		});
+	});
 
 	test("without config.json is an error that names it", async () => {
 		const repository = bytesRepository({

@@ -127,6 +127,22 @@ describe.each(uses)("%s", (_, use) => {
 	});
 });
 
+test("chat templates come from the Hub, all of them", async () => {
+	const bytes = new TextEncoder().encode(
+		"{% for m in messages %}{{ m.content }}!{% endfor %}",
+	);
+	const path = "additional_chat_templates/loud.jinja";
+	server.files.set(path, { bytes, lfs: false });
+	const model = await Model.load("nano/smol", { threads: 1 });
+	const chat = [{ role: "user" as const, content: PROMPT }];
+	const { promptTokenIds } = await model.generate(chat, {
+		...greedy,
+		templateName: "loud",
+	});
+	expect(model.tokenizer.decode(promptTokenIds)).toBe(`${PROMPT}!`);
+	await model.dispose();
+});
+
 test("the environment says what options do not", async () => {
 	server.token = "hf_sesame";
 	server.refs.set("v1", "f".repeat(40));

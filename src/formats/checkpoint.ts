@@ -57,6 +57,8 @@ export type TokenizerFiles =
 			readonly config: Readonly<Record<string, unknown>>;
 			/** chat_template.jinja, which wins over the config's `chat_template`. */
 			readonly chatTemplate?: string;
+			/** The files of additional_chat_templates/, by name without ending. */
+			readonly namedChatTemplates?: Readonly<Record<string, string>>;
 	  }
 	| {
 			readonly kind: "gguf";

@@ -9,7 +9,13 @@ export type Companions = Pick<
 	"config" | "generationConfig" | "tokenizer" | "processor"
 >;
 
-type Open = (file: string) => Promise<ByteSource | undefined>;
+/** Where they lie. Names are relative to the folder of the weights. */
+export interface Neighbourhood {
+	/** Undefined where there is no such file. */
+	open(file: string): Promise<ByteSource | undefined>;
+	/** Files below a folder, relative to it; undefined where they cannot be listed. */
+	list(folder: string): Promise<readonly string[] | undefined>;
+}
 
 const FILES = [
 	"config.json",
@@ -22,23 +28,22 @@ const FILES = [
 	"processor_config.json",
 ] as const;
 
+/** Chat templates for special purposes, each in a file of its name. */
+const TEMPLATES = "additional_chat_templates";
+/** Where files cannot be listed: the one that is used without being asked for. */
+const USUAL_TEMPLATES = ["tool_use.jinja"];
+const MAX_TEMPLATES = 64;
+
 /** The longest tokenizer.json known is 33 MB. */
 const MAX_BYTES = 256 * 2 ** 20;
 
 /** Reads config.json, which must be there, and what else there is. `where` names the folder in errors. */
 export async function readCompanions(
-	open: Open,
+	neighbourhood: Neighbourhood,
 	where: string,
 ): Promise<Companions> {
-	// All at once, because over a network each costs a round trip; settled, so that none is left running by an error.
-	const answers = await Promise.allSettled(
-		FILES.map((file) => readFile(open, file)),
-	);
-	const files = new Map<string, Uint8Array | undefined>();
-	for (const [i, answer] of answers.entries()) {
-		if (answer.status === "rejected") throw answer.reason;
-		files.set(FILES[i] as string, answer.value);
-	}
+	const templateFiles = await findTemplates(neighbourhood, where);
+	const files = await readFiles(neighbourhood, [...FILES, ...templateFiles]);
 	const json = (file: (typeof FILES)[number]) => {
 		const bytes = files.get(file);
 		return bytes && parseJson(bytes, `${where}: ${file}`);
@@ -59,6 +64,11 @@ export async function readCompanions(
 		: typeof legacy === "string" && !("chat_template" in tokenizerConfig)
 			? legacy
 			: undefined;
+	const named = templateFiles.flatMap((file) => {
+		const bytes = files.get(file);
+		const name = file.slice(TEMPLATES.length + 1, -".jinja".length);
+		return bytes ? [[name, new TextDecoder().decode(bytes)] as const] : [];
+	});
 	// Newer versions of transformers keep it in the other file.
 	const processor =
 		json("preprocessor_config.json") ??
@@ -72,6 +82,9 @@ export async function readCompanions(
 			tokenizer,
 			config: tokenizerConfig,
 			...(chatTemplate !== undefined && { chatTemplate }),
+			...(named.length > 0 && {
+				namedChatTemplates: Object.fromEntries(named),
+			}),
 		},
 	};
 }
@@ -79,12 +92,36 @@ export async function readCompanions(
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
 	typeof value === "object" && value !== null && !Array.isArray(value);
 
-async function readFile(
-	open: Open,
-	file: string,
-): Promise<Uint8Array | undefined> {
-	const source = await open(file);
-	return source && readAll(source);
+async function findTemplates(
+	{ list }: Neighbourhood,
+	where: string,
+): Promise<readonly string[]> {
+	const all = (await list(TEMPLATES)) ?? USUAL_TEMPLATES;
+	const names = all.filter((name) => /^[^/]+\.jinja$/.test(name));
+	if (names.length > MAX_TEMPLATES)
+		throw new CheckpointError(
+			`${where}: ${TEMPLATES} holds ${names.length} chat templates, at most ${MAX_TEMPLATES} are read`,
+		);
+	return names.map((name) => `${TEMPLATES}/${name}`);
+}
+
+/** All at once, because over a network each costs a round trip; settled, so that none is left running by an error. */
+async function readFiles(
+	{ open }: Neighbourhood,
+	names: readonly string[],
+): Promise<Map<string, Uint8Array | undefined>> {
+	const answers = await Promise.allSettled(
+		names.map(async (name) => {
+			const source = await open(name);
+			return [name, source && (await readAll(source))] as const;
+		}),
+	);
+	return new Map(
+		answers.map((answer) => {
+			if (answer.status === "rejected") throw answer.reason;
+			return answer.value;
+		}),
+	);
 }
 
 /** All of a small file. */

@@ -86,12 +86,30 @@ async function openRepository(
 		const { name } = repository;
 		const companions = contents.config
 			? nothing
-			: await readCompanions(folder.open, name);
+			: await readCompanions(
+					{
+						open: folder.open,
+						list: (inside) =>
+							listBelow(repository, `${path.slice(0, slash)}${inside}/`),
+					},
+					name,
+				);
 		return { ...companions, ...contents, container, name };
 	}
 	throw new SourceError(
 		`${repository.name}: there is no ${paths.join(", no ")}${file === undefined ? "; if the weights have another name, say it with `file`" : ""}`,
 	);
+}
+
+/** Names below a folder that ends in "/", relative to it. */
+async function listBelow(
+	repository: Repository,
+	folder: string,
+): Promise<readonly string[] | undefined> {
+	const names = await repository.list(folder.slice(0, -1));
+	return names
+		?.filter((name) => name.startsWith(folder))
+		.map((name) => name.slice(folder.length));
 }
 
 const readHead = (source: ByteSource): Promise<Uint8Array> =>

@@ -57,12 +57,12 @@ export async function openFile(path: string): Promise<ByteSource> {
 function folder(path: string): Repository {
 	return {
 		name: path,
-		async list() {
-			const entries = await readdir(path, {
+		async list(inside = "") {
+			const entries = await readdir(join(path, inside), {
 				recursive: true,
 				withFileTypes: true,
-			});
-			return entries
+			}).catch(missing);
+			return (entries ?? [])
 				.filter((entry) => !entry.isDirectory())
 				.map((entry) =>
 					relative(path, join(entry.parentPath, entry.name))

@@ -17,8 +17,11 @@ export interface ByteSource {
 export interface Repository {
 	/** What a person would call it, for error messages. */
 	readonly name: string;
-	/** Names of the files, relative, with "/" between folders; undefined where they cannot be listed (a plain web server). */
-	list(): Promise<readonly string[] | undefined>;
+	/**
+	 * Names of the files, relative, with "/" between folders; undefined where they cannot be listed (a plain web server).
+	 * @param folder only what is below this folder is asked for, "a/b"; whoever has all names at hand may return all of them
+	 */
+	list(folder?: string): Promise<readonly string[] | undefined>;
 	/** Opens a file by its relative name; undefined where there is none of that name. */
 	open(file: string): Promise<ByteSource | undefined>;
 }

@@ -58,14 +58,17 @@ export function createTokenizerFrom(
 	return { tokenizer, chatTemplate };
 }
 
-/** chat_template.jinja replaces whatever tokenizer_config.json has: one template, or a list of named ones. */
+/**
+ * tokenizer_config.json has one template, or a list of named ones. chat_template.jinja replaces them all, and the files of
+ * additional_chat_templates/ those of their names.
+ */
 function templatesOf({
 	config,
 	chatTemplate,
 	namedChatTemplates,
 }: Extract<TextFiles, { kind: "files" }>): ChatTemplates | undefined {
 	const given = chatTemplate ?? config.chat_template;
-	const templates: Record<string, string> = { ...namedChatTemplates };
+	const templates: Record<string, string> = {};
 	if (typeof given === "string") templates.default = given;
 	else if (Array.isArray(given)) {
 		for (const { name, template } of given as Json[]) {
@@ -77,5 +80,6 @@ function templatesOf({
 			templates[name] = template;
 		}
 	}
+	Object.assign(templates, namedChatTemplates);
 	return Object.keys(templates).length > 0 ? templates : undefined;
 }
