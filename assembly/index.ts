@@ -1,4 +1,4 @@
-// The list of kernels. Nothing else: assembly/signatures.mjs turns it into src/engine/signatures.ts.
+// The list of kernels that most models need. rare.ts lists the others; assembly/signatures.mjs makes src/engine/signatures.ts of both.
 export {
   attention_f16,
   attention_f32,
@@ -48,22 +48,8 @@ export {
   pack_qb4w_f32_packed,
   pack_qb4w_f32_i8,
 } from "./kernels/qb4w";
-export { embed_q2kw, gemm_qk8_q2kw, pack_q2kw_q2_k } from "./kernels/q2kw";
-export { embed_q3kw, gemm_qk8_q3kw, pack_q3kw_q3_k } from "./kernels/q3kw";
 export { embed_q4kw, gemm_qk8_q4kw, pack_q4kw_q4_k } from "./kernels/q4kw";
-export { embed_q5kw, gemm_qk8_q5kw, pack_q5kw_q5_k } from "./kernels/q5kw";
 export { embed_q6kw, gemm_qk8_q6kw, pack_q6kw_q6_k } from "./kernels/q6kw";
-export {
-  embed_q4_1w,
-  embed_q5_1w,
-  embed_qb5w,
-  gemm_qb8_q4_1w,
-  gemm_qb8_q5_1w,
-  gemm_qb8_qb5w,
-  pack_q4_1w_q4_1,
-  pack_q5_1w_q5_1,
-  pack_qb5w_q5_0,
-} from "./kernels/qb5w";
 export { embed_qb8w, gemm_qb8_qb8w, pack_qb8w_q8_0 } from "./kernels/qb8w";
 export {
   embed_qc8w,
@@ -78,8 +64,6 @@ export { quantize_f32_qk8 } from "./kernels/quantize-k";
 export { argmax_f32, logsoftmax_at_f32, softmax_f32 } from "./kernels/reduce";
 export { rope_f32, rope_table_f32 } from "./kernels/rope";
 export { gather_f32, pool_f32 } from "./kernels/rows";
-export { embed_tq1w, gemm_qk8_tq1w, pack_tq1w_tq1_0 } from "./kernels/tq1w";
-export { embed_tq2w, gemm_qk8_tq2w, pack_tq2w_tq2_0 } from "./kernels/tq2w";
 export {
   geglu_f32_qb8,
   geglu_f32_qd8,

@@ -137,8 +137,10 @@ function prepare(
 		initial: Math.ceil(end / 65536),
 		maximum: 65535,
 	});
-	const wasm = Uint8Array.from(readFileSync(`build/${target}.wasm`));
-	const kernels = instantiateKernels(compileKernels(wasm, false), memory);
+	const modules = [target, `${target}-rare`].map((build) =>
+		compileKernels(Uint8Array.from(readFileSync(`build/${build}.wasm`)), false),
+	);
+	const kernels = instantiateKernels(modules, memory);
 	const values = parameterNames(info.gemm).map((name) => args[name]!);
 	// Memory that was never written is one page of zeros in the cache.
 	new Uint8Array(memory.buffer, args.w, bytes).fill(SANE_BYTE);

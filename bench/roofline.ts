@@ -52,7 +52,7 @@ export async function measureReadBandwidth(threads: number): Promise<number[]> {
 		units: BYTES / UNIT_BYTES,
 		grain: 1,
 	} as const;
-	const machine = { module: await compile(), memories: [memory.memory] };
+	const machine = { modules: [await compile()], memories: [memory.memory] };
 	const program = {
 		instructions: [{ calls: [call] }],
 		scratch: [to],

@@ -1,5 +1,6 @@
 // npm run build: AssemblyScript → build/*.wasm and src/engine/signatures.ts → src/embedded/*.js → dist/.
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import {
 	chmodSync,
 	cpSync,
@@ -14,6 +15,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { buildSync } from "esbuild";
+import { writeSignatures } from "../assembly/signatures.mjs";
 
 const MODEL = "models/nano-smollm3";
 const bin = (name) => join("node_modules", ".bin", name);
@@ -21,6 +23,15 @@ const bin = (name) => join("node_modules", ".bin", name);
 function run(command, ...args) {
 	const { status, error } = spawnSync(command, args, { stdio: "inherit" });
 	if (error) throw error;
+	if (status !== 0) process.exit(status ?? 1);
+}
+
+/** As `run`, while others run. */
+async function runBeside(command, ...args) {
+	const [status] = await once(
+		spawn(command, args, { stdio: "inherit" }),
+		"exit",
+	);
 	if (status !== 0) process.exit(status ?? 1);
 }
 
@@ -38,25 +49,35 @@ function newest(...paths) {
 const isStale = (output, ...inputs) =>
 	!existsSync(output) || newest(...inputs) > statSync(output).mtimeMs;
 
+/** Builds of the kernels by name, with the list of kernels that each compiles. asconfig.json has their options. */
+const BUILDS = {
+	simd: "assembly/index.ts",
+	relaxed: "assembly/index.ts",
+	"simd-rare": "assembly/rare.ts",
+	"relaxed-rare": "assembly/rare.ts",
+};
+
 mkdirSync("src/embedded", { recursive: true });
-for (const target of ["simd", "relaxed"]) {
-	const wasm = `build/${target}.wasm`;
-	if (isStale(wasm, "assembly", "asconfig.json"))
-		run(
-			bin("asc"),
-			"--config",
-			"asconfig.json",
-			"--target",
-			target,
-			"--transform",
-			"./assembly/signatures.mjs",
+await Promise.all(
+	Object.entries(BUILDS).map(async ([name, entry]) => {
+		const wasm = `build/${name}.wasm`;
+		if (isStale(wasm, "assembly", "asconfig.json"))
+			await runBeside(
+				bin("asc"),
+				entry,
+				"--target",
+				name,
+				"--transform",
+				"./assembly/signatures.mjs",
+			);
+		const base64 = readFileSync(wasm).toString("base64");
+		writeFileSync(
+			`src/embedded/${name}.js`,
+			`export const base64 = "${base64}";\n`,
 		);
-	const base64 = readFileSync(wasm).toString("base64");
-	writeFileSync(
-		`src/embedded/${target}.js`,
-		`export const base64 = "${base64}";\n`,
-	);
-}
+	}),
+);
+writeSignatures();
 
 if (isStale("src/embedded/model.js", MODEL)) {
 	const files = readdirSync(MODEL)
@@ -98,8 +119,8 @@ for (const name of readdirSync("src/embedded")) {
 	if (name.endsWith(".js"))
 		cpSync(join("src/embedded", name), join(OUT, "embedded", name));
 }
-for (const target of ["simd", "relaxed"])
-	cpSync(`build/${target}.wasm`, `${OUT}/embedded/${target}.wasm`);
+for (const name of Object.keys(BUILDS))
+	cpSync(`build/${name}.wasm`, `${OUT}/embedded/${name}.wasm`);
 // A service worker that every browser takes is no module.
 buildSync({
 	entryPoints: ["src/runtime/coi-serviceworker.ts"],

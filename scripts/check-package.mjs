@@ -5,7 +5,9 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
 const MODEL = "dist/embedded/model.js";
-const KERNELS = ["dist/embedded/simd.wasm", "dist/embedded/relaxed.wasm"];
+const KERNELS = ["simd", "relaxed", "simd-rare", "relaxed-rare"].map(
+	(name) => `dist/embedded/${name}.wasm`,
+);
 /** Most bytes of the package without the embedded model, packed, and of one kernel build. */
 const PACKED_BYTES = 1_000_000;
 const KERNEL_BYTES = 200_000;

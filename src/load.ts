@@ -1,4 +1,5 @@
 import { createEngine, type Engine } from "./engine/engine.ts";
+import { isRare } from "./engine/kernels.ts";
 import { Memory } from "./engine/memory.ts";
 import { createPool, type Pool } from "./engine/pool.ts";
 import { chooseTarget } from "./engine/probe.ts";
@@ -18,10 +19,11 @@ import {
 	type SizeOptions,
 	type StepPlan,
 } from "./plan.ts";
-import type { Runtime, Target } from "./runtime/runtime.ts";
+import type { KernelBuild, Runtime, Target } from "./runtime/runtime.ts";
 import type { HubOptions } from "./sources/hub.ts";
 import { type OpenedSource, openSource, type Source } from "./sources/open.ts";
 import { createTokenizerFrom } from "./text/open.ts";
+import { kernelsOf } from "./weights.ts";
 
 export type { InstructionProfile, StepProfile } from "./engine/profile.ts";
 
@@ -161,6 +163,9 @@ async function loadCheckpoint(
 	const steps = planSteps(plan, options, runtime);
 	const target =
 		options.kernels ?? (await chooseTarget((t) => runtime.kernels(t, false)));
+	const builds: KernelBuild[] = [...kernelsOf(weights)].some(isRare)
+		? [target, `${target}-rare`]
+		: [target];
 	const shared = steps.threads > 1;
 	const memories = Array.from(
 		{ length: steps.banks },
@@ -168,7 +173,9 @@ async function loadCheckpoint(
 	);
 	const pool = await createPool(
 		{
-			module: await runtime.kernels(target, shared),
+			modules: await Promise.all(
+				builds.map((build) => runtime.kernels(build, shared)),
+			),
 			memories: memories.map((m) => m.memory),
 		},
 		steps.threads,

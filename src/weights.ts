@@ -1,5 +1,11 @@
 import type { Weight } from "./engine/graph.ts";
-import { type Layout, type LayoutInfo, layouts } from "./engine/layouts.ts";
+import { isKernel, type KernelName } from "./engine/kernels.ts";
+import {
+	activations,
+	type Layout,
+	type LayoutInfo,
+	layouts,
+} from "./engine/layouts.ts";
 import { CheckpointError, UnsupportedError } from "./errors.ts";
 import type { Checkpoint } from "./formats/checkpoint.ts";
 import type { Change, Weights } from "./models/architecture.ts";
@@ -139,6 +145,20 @@ export function layoutName(matrix: StoredMatrix): Layout {
 		if (name in layouts) return name as Layout;
 	throw new UnsupportedError(
 		`${matrix.name}: no kernel reads weights stored as ${matrix.scheme}`,
+	);
+}
+
+/** The kernels that pack and read weights, and quantize what they are multiplied by. */
+export function kernelsOf(planned: readonly PlannedWeight[]): Set<KernelName> {
+	const names = new Set<string | undefined>();
+	for (const { weight, matrix } of planned) {
+		if (weight.shape.length === 1) continue;
+		const { gemm, embed, activation } = layouts[weight.layout as Layout];
+		const { quantize } = activations[activation];
+		for (const name of [matrix.pack, gemm, embed, quantize]) names.add(name);
+	}
+	return new Set(
+		[...names].filter((name) => name !== undefined && isKernel(name)),
 	);
 }
 

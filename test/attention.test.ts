@@ -6,6 +6,7 @@ import {
 	type CacheType,
 	cacheTypes,
 	pageBytes,
+	RESERVED_BYTES,
 } from "../src/engine/layouts.ts";
 import { type Build, builds, call, grow } from "./reference/builds.ts";
 import { Operands } from "./reference/operands.ts";
@@ -71,7 +72,11 @@ function setUp(
 	};
 	const scratch = o.scratch();
 	grow(build, o.image().length);
-	const reserved = new Uint8Array(build.memory.buffer, 0, 4096).slice();
+	const reserved = new Uint8Array(
+		build.memory.buffer,
+		0,
+		RESERVED_BYTES,
+	).slice();
 	new Uint8Array(build.memory.buffer).set(o.image());
 	new Uint8Array(build.memory.buffer).set(reserved);
 

@@ -1,12 +1,14 @@
-import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import type { KernelName } from "../src/engine/kernels.ts";
+import { layouts, RESERVED_BYTES } from "../src/engine/layouts.ts";
 import {
-	compileKernels,
-	instantiateKernels,
-	type KernelName,
-} from "../src/engine/kernels.ts";
-import { layouts } from "../src/engine/layouts.ts";
-import { type Build, call, grow, relaxed } from "./reference/builds.ts";
+	type Build,
+	buildOf,
+	call,
+	grow,
+	modulesOf,
+	relaxed,
+} from "./reference/builds.ts";
 import type { Entry } from "./reference/entry.ts";
 import { reference } from "./reference/index.ts";
 import { Operands, outputBytes } from "./reference/operands.ts";
@@ -22,15 +24,15 @@ const SATURATED = [0x41, 0xfe, 0xff, 0x03]; // i32.const 65534
 /** The relaxed build, made to believe that a machine whose dots saturate takes bytes as unsigned. */
 function believing(): Build | undefined {
 	if (relaxed === undefined) return undefined;
-	const bytes = Uint8Array.from(readFileSync("build/relaxed.wasm"));
-	const found = bytes.findIndex((_, i) =>
-		UNSIGNED.every((byte, j) => bytes[i + j] === byte),
-	);
-	if (found < 0) throw new Error("the comparison is not where it was");
-	bytes.set(SATURATED, found);
-	const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536 });
-	const kernels = instantiateKernels(compileKernels(bytes, false), memory);
-	return { target: "relaxed", kernels, memory };
+	const modules = modulesOf("relaxed");
+	for (const bytes of modules) {
+		const found = bytes.findIndex((_, i) =>
+			UNSIGNED.every((byte, j) => bytes[i + j] === byte),
+		);
+		if (found < 0) throw new Error("the comparison is not where it was");
+		bytes.set(SATURATED, found);
+	}
+	return buildOf("relaxed", modules);
 }
 
 /** Inputs so small that no pair of products with bytes saturates: 2 · 63 · 255 < 2^15. */
@@ -40,7 +42,7 @@ class SmallOperands extends Operands {
 	}
 }
 
-const BYTE_CODES = /_q[bc]8w$/;
+const BYTE_CODES = /_(q[bc]8w|iq4\w+)$/;
 
 function run(build: Build, kernel: KernelName, name: string): Uint8Array {
 	const { cases } = reference[kernel] as unknown as Entry<KernelName>;
@@ -51,7 +53,7 @@ function run(build: Build, kernel: KernelName, name: string): Uint8Array {
 	const image = operands.image();
 	grow(build, image.length);
 	const bytes = new Uint8Array(build.memory.buffer, 0, image.length);
-	bytes.set(image.subarray(4096), 4096);
+	bytes.set(image.subarray(RESERVED_BYTES), RESERVED_BYTES);
 	call(build, kernel, args, [[0, (args as unknown as { n: number }).n]]);
 	const { address, ...rest } = operands.outputs[0]!;
 	return bytes.slice(address, address + outputBytes({ address, ...rest }));

@@ -418,7 +418,7 @@ describe("Model.estimate", () => {
 		const used = () => memories.reduce((sum, m) => sum + m.usedBytes, 0);
 		const empty = used();
 		const module = compileKernels(fromBase64(simd.base64), shared);
-		const machine = { module, memories: memories.map((m) => m.memory) };
+		const machine = { modules: [module], memories: memories.map((m) => m.memory) };
 		const engine = await createEngine({
 			...steps,
 			pool: await createPool(machine, steps.threads, spawn),

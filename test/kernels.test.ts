@@ -1,13 +1,14 @@
 import { describe, expect, test } from "vitest";
 import type { KernelName } from "../src/engine/kernels.ts";
-import { RESERVED_BYTES } from "../src/engine/layouts.ts";
-import { signatures } from "../src/engine/signatures.ts";
+import { activations, layouts, RESERVED_BYTES } from "../src/engine/layouts.ts";
+import { rareKernels, signatures } from "../src/engine/signatures.ts";
 import {
 	type Build,
+	buildOf,
 	builds,
 	call as callKernel,
 	grow,
-	load,
+	modulesOf,
 	type Range,
 	relaxed,
 	simd,
@@ -159,15 +160,33 @@ function seedOf(text: string): number {
 	return hash;
 }
 
-test("the constants of kernels end before memory that is handed out", () => {
-	for (const { target } of builds) {
-		const { memory } = load(target) as Build;
-		const behind = new Uint8Array(memory.buffer, RESERVED_BYTES);
-		expect(
-			behind.every((byte) => byte === 0),
-			target,
-		).toBe(true);
-	}
+test("each module keeps its constants in its own half of the reserved memory", () => {
+	for (const { target } of builds)
+		for (const [index, bytes] of modulesOf(target).entries()) {
+			const { memory } = buildOf(target, [bytes]);
+			const found = new Uint8Array(memory.buffer);
+			const half = RESERVED_BYTES / 2;
+			found.fill(0, index * half, (index + 1) * half);
+			const where = `${target}, module ${index}, address`;
+			expect(
+				found.findIndex((byte) => byte !== 0),
+				where,
+			).toBe(-1);
+		}
+});
+
+test("all rare kernels are named by a layout or pack into one, so that weights tell who needs them", () => {
+	const named = new Set<string | undefined>(
+		Object.values(layouts).flatMap(({ gemm, embed, activation }) => [
+			gemm,
+			embed,
+			activations[activation].quantize,
+		]),
+	);
+	const others = rareKernels.filter(
+		(name) => !named.has(name) && !name.startsWith("pack_"),
+	);
+	expect(others).toEqual([]);
 });
 
 for (const kernel of Object.keys(signatures) as KernelName[]) {

@@ -1,6 +1,10 @@
 import { describe, expect, test } from "vitest";
 import type { KernelName } from "../src/engine/kernels.ts";
-import { type LayoutInfo, layouts } from "../src/engine/layouts.ts";
+import {
+	type LayoutInfo,
+	layouts,
+	RESERVED_BYTES,
+} from "../src/engine/layouts.ts";
 import { signatures } from "../src/engine/signatures.ts";
 import { type Build, builds, call, grow } from "./reference/builds.ts";
 import type { Entry } from "./reference/entry.ts";
@@ -31,7 +35,7 @@ function after(
 ): Uint8Array {
 	grow(build, image.length);
 	const bytes = new Uint8Array(build.memory.buffer, 0, image.length);
-	const reserved = bytes.slice(0, 4096);
+	const reserved = bytes.slice(0, RESERVED_BYTES);
 	bytes.set(image);
 	bytes.set(reserved);
 	call(build, kernel, args as never, [[lo, hi]]);
@@ -78,11 +82,10 @@ describe("layouts say how large a packed matrix is", () => {
 	for (const [layout, info] of Object.entries(layouts))
 		test(layout, () => {
 			for (const { name, operands, args } of casesOf(info.gemm)) {
-				const { n, k, block, w } = args as Record<"n" | "k" | "block", number> &
-					Numbers;
+				const { n, k, block = 0, tableBytes = 0, w } = args;
 				const { bytes } = info as LayoutInfo;
-				expect(bytes(n!, k!, block ?? 0), name).toBe(
-					operands.inputs.get(w as number),
+				expect(bytes(n!, k!, block) + tableBytes, name).toBe(
+					operands.inputs.get(w!),
 				);
 			}
 		});

@@ -41,7 +41,7 @@ async function start(parts: number, programs: Program[], spawnThread = spawn) {
 	});
 	const bytes = Uint8Array.from(readFileSync("build/simd.wasm"));
 	const machine = {
-		module: compileKernels(bytes, true),
+		modules: [compileKernels(bytes, true)],
 		memories: [memory],
 	};
 	const pool = await createThreadPool(machine, parts, spawnThread);

@@ -1,4 +1,4 @@
-/** A WebAssembly file, which workerd compiles ahead of time. The build puts the two kernel builds beside this one. */
+/** A WebAssembly file, which workerd compiles ahead of time. The build puts the builds of the kernels beside this one. */
 declare module "*.wasm" {
 	const module: WebAssembly.Module;
 	export default module;

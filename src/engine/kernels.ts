@@ -1,9 +1,14 @@
-import { signatures } from "./signatures.ts";
+import { rareKernels, signatures } from "./signatures.ts";
 
 export type KernelName = keyof typeof signatures;
 
 export const isKernel = (name: string): name is KernelName =>
 	Object.hasOwn(signatures, name);
+
+const rare = new Set<KernelName>(rareKernels);
+
+/** Whether a kernel is in the second module, which only models with weights of rare layouts need. */
+export const isRare = (kernel: KernelName): boolean => rare.has(kernel);
 
 /** [name, alias] pairs of kernel K's parameters, the range [lo, hi) excluded: that belongs to the runner. */
 type Parameter<K extends KernelName> = Exclude<
@@ -26,7 +31,7 @@ export type Args<
 		: never;
 };
 
-/** What a compiled module exports: every argument a number, in the order of the declaration, then lo and hi. */
+/** What compiled modules export: every argument a number, in the order of the declaration, then lo and hi. Rare kernels are only there where their module is. */
 export type Kernels = Readonly<Record<KernelName, (...args: number[]) => void>>;
 
 /** Kernel K's parameter names in order, without lo and hi. */
@@ -39,7 +44,7 @@ const KIND_MEMORY = 2;
 const LIMITS_SHARED = 2;
 
 /**
- * Compiles the kernels for a shared or an unshared memory. The bytes are built for an unshared one; which of the two
+ * Compiles a module of kernels for a shared or an unshared memory. The bytes are built for an unshared one; which of the two
  * a module expects is one bit in the limits of its memory import, so that bit is set here instead of shipping every build twice.
  */
 export function compileKernels(
@@ -82,10 +87,13 @@ function memoryLimitsOffset(bytes: Uint8Array): number {
 	throw new Error("kernel module: the first import is not a memory");
 }
 
+/** The kernels of several modules over one memory: each keeps its constants at addresses of its own. */
 export function instantiateKernels(
-	module: WebAssembly.Module,
+	modules: readonly WebAssembly.Module[],
 	memory: WebAssembly.Memory,
 ): Kernels {
-	const { exports } = new WebAssembly.Instance(module, { env: { memory } });
-	return exports as unknown as Kernels;
+	const instances = modules.map(
+		(module) => new WebAssembly.Instance(module, { env: { memory } }),
+	);
+	return Object.assign({}, ...instances.map(({ exports }) => exports));
 }

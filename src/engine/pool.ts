@@ -42,7 +42,8 @@ export interface Pool {
 
 /** What every part runs programs on. */
 export interface Machine {
-	readonly module: WebAssembly.Module;
+	/** The kernels that the programs call, compiled for the kind of memory that `memories` are. */
+	readonly modules: readonly WebAssembly.Module[];
 	readonly memories: readonly WebAssembly.Memory[];
 }
 
@@ -62,10 +63,10 @@ export async function createPool(
 }
 
 /** Part 0 of 1 on the calling thread: needs no shared memory, and blocks while a step runs. */
-export function createSinglePool({ module, memories }: Machine): Pool {
+export function createSinglePool({ modules, memories }: Machine): Pool {
 	let banks: Bank[] | undefined = memories.map((memory) => ({
 		memory,
-		kernels: instantiateKernels(module, memory),
+		kernels: instantiateKernels(modules, memory),
 	}));
 	let programs: ((step: Step) => BoundProgram)[] = [];
 	let runStep = run;

@@ -10,7 +10,7 @@ export async function chooseTarget(
 ): Promise<"simd" | "relaxed"> {
 	try {
 		const memory = new WebAssembly.Memory({ initial: 2, maximum: 16 });
-		const kernels = instantiateKernels(await compile("relaxed"), memory);
+		const kernels = instantiateKernels([await compile("relaxed")], memory);
 		memory.grow(9); // scratch memory
 		return givesKnownAnswers(kernels, memory) ? "relaxed" : "simd";
 	} catch {

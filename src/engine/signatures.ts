@@ -27,6 +27,16 @@ export const signatures = {
 	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
 	embed_f32w: [["y", "F32"], ["tokens", "I32"], ["w", "F32W"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
+	embed_iq4nlw: [["y", "F32"], ["tokens", "I32"], ["w", "IQ4NLW"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
+	embed_iq4xsw: [["y", "F32"], ["tokens", "I32"], ["w", "IQ4XSW"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, :] = scale · w[tokens[t], :]; w has n rows. Units are rows of y. */
+	embed_lut4w_f32: [["y", "F32"], ["tokens", "I32"], ["w", "LUT4W"], ["n", "i32"], ["d", "i32"], ["block", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, :] = scale · w[tokens[t], :]; w has n rows. Units are rows of y. */
+	embed_lut4w_u8: [["y", "F32"], ["tokens", "I32"], ["w", "LUT4W"], ["n", "i32"], ["d", "i32"], ["block", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
+	embed_mxfp4w: [["y", "F32"], ["tokens", "I32"], ["w", "MXFP4W"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
 	embed_q2kw: [["y", "F32"], ["tokens", "I32"], ["w", "Q2KW"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
 	embed_q3kw: [["y", "F32"], ["tokens", "I32"], ["w", "Q3KW"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
@@ -75,6 +85,10 @@ export const signatures = {
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_f32_f32w: [["y", "F32"], ["x", "F32"], ["w", "F32W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+	gemm_f32_lut4w_f32: [["y", "F32"], ["x", "F32"], ["w", "LUT4W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+	gemm_f32_lut4w_u8: [["y", "F32"], ["x", "F32"], ["w", "LUT4W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_f32_qb4w_bf16: [["y", "F32"], ["x", "F32"], ["w", "QB4W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_f32_qb4w_f16: [["y", "F32"], ["x", "F32"], ["w", "QB4W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
@@ -82,6 +96,10 @@ export const signatures = {
 	gemm_f32_qb4w_f32: [["y", "F32"], ["x", "F32"], ["w", "QB4W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_f32_qc8w: [["y", "F32"], ["x", "F32"], ["w", "QC8W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+	gemm_qb8_iq4nlw: [["y", "F32"], ["x", "QD8"], ["w", "IQ4NLW"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+	gemm_qb8_mxfp4w: [["y", "F32"], ["x", "QD8"], ["w", "MXFP4W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_qb8_q4_1w: [["y", "F32"], ["x", "QD8"], ["w", "Q4_1W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
@@ -100,6 +118,8 @@ export const signatures = {
 	gemm_qd8_qb4w_f32: [["y", "F32"], ["x", "QD8"], ["w", "QB4W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_qd8_qc8w: [["y", "F32"], ["x", "QD8"], ["w", "QC8W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+	gemm_qk8_iq4xsw: [["y", "F32"], ["x", "QD8"], ["w", "IQ4XSW"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_qk8_q2kw: [["y", "F32"], ["x", "QD8"], ["w", "Q2KW"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
@@ -130,6 +150,16 @@ export const signatures = {
 	pack_f16w_f16: [["dst", "F16W"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** dst = the tiles of rows [lo, hi) of f32[n, k]; src holds those rows. Units are rows, in multiples of 16. */
 	pack_f32w_f32: [["dst", "F32W"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** dst = the tiles of rows [lo, hi) of IQ4_NL[n, k]; src holds those rows. Units are rows, in multiples of 16. */
+	pack_iq4nlw_iq4_nl: [["dst", "IQ4NLW"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** dst = the tiles of rows [lo, hi) of IQ4_XS[n, k]; src holds those rows. Units are rows, in multiples of 16. */
+	pack_iq4xsw_iq4_xs: [["dst", "IQ4XSW"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** dst = the tiles of rows [lo, hi) of a matrix [n, k] of codes, two to a byte from its high end, with f32 scales [n, k / block]; codes and scales hold those rows. Units are rows, in multiples of 16. */
+	pack_lut4w_f32_bitsandbytes: [["dst", "LUT4W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** The same with bytes as scales. */
+	pack_lut4w_u8_bitsandbytes: [["dst", "LUT4W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** dst = the tiles of rows [lo, hi) of MXFP4[n, k]; src holds those rows. Units are rows, in multiples of 16. */
+	pack_mxfp4w_mxfp4: [["dst", "MXFP4W"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** dst = the tiles of rows [lo, hi) of Q2_K[n, k]; src holds those rows. Units are rows, in multiples of 16. */
 	pack_q2kw_q2_k: [["dst", "Q2KW"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** dst = the tiles of rows [lo, hi) of Q3_K[n, k]; src holds those rows. Units are rows, in multiples of 16. */
@@ -215,3 +245,46 @@ export const signatures = {
 	/** swiglu_f32, then quantize_f32_qs8. */
 	swiglu_f32_qs8: [["y", "QD8"], ["gate", "F32"], ["up", "F32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 } as const;
+
+/** The kernels of the second module, assembly/rare.ts. */
+export const rareKernels = [
+	"embed_iq4nlw",
+	"embed_iq4xsw",
+	"embed_lut4w_f32",
+	"embed_lut4w_u8",
+	"embed_mxfp4w",
+	"embed_q2kw",
+	"embed_q3kw",
+	"embed_q4_1w",
+	"embed_q5_1w",
+	"embed_q5kw",
+	"embed_qb5w",
+	"embed_tq1w",
+	"embed_tq2w",
+	"gemm_f32_lut4w_f32",
+	"gemm_f32_lut4w_u8",
+	"gemm_qb8_iq4nlw",
+	"gemm_qb8_mxfp4w",
+	"gemm_qb8_q4_1w",
+	"gemm_qb8_q5_1w",
+	"gemm_qb8_qb5w",
+	"gemm_qk8_iq4xsw",
+	"gemm_qk8_q2kw",
+	"gemm_qk8_q3kw",
+	"gemm_qk8_q5kw",
+	"gemm_qk8_tq1w",
+	"gemm_qk8_tq2w",
+	"pack_iq4nlw_iq4_nl",
+	"pack_iq4xsw_iq4_xs",
+	"pack_lut4w_f32_bitsandbytes",
+	"pack_lut4w_u8_bitsandbytes",
+	"pack_mxfp4w_mxfp4",
+	"pack_q2kw_q2_k",
+	"pack_q3kw_q3_k",
+	"pack_q4_1w_q4_1",
+	"pack_q5_1w_q5_1",
+	"pack_q5kw_q5_k",
+	"pack_qb5w_q5_0",
+	"pack_tq1w_tq1_0",
+	"pack_tq2w_tq2_0",
+] as const satisfies readonly (keyof typeof signatures)[];

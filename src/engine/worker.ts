@@ -15,7 +15,7 @@ import {
 export interface ToPart {
 	readonly part: number;
 	readonly parts: number;
-	readonly module: WebAssembly.Module;
+	readonly modules: readonly WebAssembly.Module[];
 	readonly memories: readonly WebAssembly.Memory[];
 	readonly programs: readonly Program[];
 	/** Where part 0 writes down how long everything took; undefined where nobody wants to know. */
@@ -42,7 +42,7 @@ export function servePart(
 	const { part, parts, control } = start;
 	const banks: Bank[] = start.memories.map((memory) => ({
 		memory,
-		kernels: instantiateKernels(start.module, memory),
+		kernels: instantiateKernels(start.modules, memory),
 	}));
 	const sharing = shareThrough(control, start.instructions);
 	const programs = start.programs.map((program) =>

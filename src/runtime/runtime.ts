@@ -6,6 +6,9 @@ import type { createTokenizerFrom } from "../text/open.ts";
 /** The two builds of the kernels: for WebAssembly SIMD, and for the relaxed instructions that newer engines add. */
 export type Target = "simd" | "relaxed";
 
+/** A build of one of the two modules of kernels: of those that most models need, or of those of rare layouts. */
+export type KernelBuild = Target | `${Target}-rare`;
+
 /** Everything the library needs from a JavaScript runtime, and nothing else. One implementation per file in this folder. */
 export interface Runtime {
 	readonly name: "server" | "web" | "workerd";
@@ -15,8 +18,8 @@ export interface Runtime {
 	hub?(): Promise<HubSurroundings>;
 	/** The embedded model. */
 	embedded(): Promise<Repository>;
-	/** The kernels, compiled for shared or unshared memory. Embedded bytes, except where only modules compiled ahead of time are accepted. */
-	kernels(target: Target, shared: boolean): Promise<WebAssembly.Module>;
+	/** A build of kernels, compiled for shared or unshared memory. Embedded bytes, except where only modules compiled ahead of time are accepted. */
+	kernels(build: KernelBuild, shared: boolean): Promise<WebAssembly.Module>;
 	/** The WebP decoder's module, where there is no decoder of the platform's. */
 	webpModule?(): Promise<WebAssembly.Module>;
 	/** Threads worth using; 1 where `spawn` is missing or memory cannot be shared with another thread. */

@@ -3,12 +3,11 @@ import { availableParallelism } from "node:os";
 import process from "node:process";
 import { setImmediate } from "node:timers/promises";
 import { bindRuntime } from "../bind.ts";
-import * as relaxed from "../embedded/relaxed.js";
-import * as simd from "../embedded/simd.js";
 import { compileKernels } from "../engine/kernels.ts";
 import type { Model as LoadedModel } from "../model.ts";
 import { fromBase64 } from "./base64.ts";
 import { embeddedModel } from "./embedded.ts";
+import { embeddedKernels } from "./embedded-kernels.ts";
 import { openPath } from "./files.ts";
 import { hubSurroundings } from "./hub-surroundings.ts";
 import type { Runtime } from "./runtime.ts";
@@ -20,10 +19,8 @@ const runtime: Runtime = {
 	openPath,
 	hub: () => hubSurroundings(),
 	embedded: embeddedModel,
-	async kernels(target, shared) {
-		const { base64 } = target === "relaxed" ? relaxed : simd;
-		return compileKernels(fromBase64(base64), shared);
-	},
+	kernels: async (build, shared) =>
+		compileKernels(fromBase64(await embeddedKernels(build)), shared),
 	threads: availableParallelism(),
 	spawn,
 	yield: () => setImmediate(),

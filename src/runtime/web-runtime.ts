@@ -16,8 +16,8 @@ export function webRuntime(assets: WebAssets): Runtime {
 				folder === undefined ? webCache() : undefined,
 		}),
 		embedded: async () => embeddedRepository(await assets.model()),
-		kernels: async (target, shared) =>
-			compileKernels(fromBase64(await assets.kernels(target)), shared),
+		kernels: async (build, shared) =>
+			compileKernels(fromBase64(await assets.kernels(build)), shared),
 		threads:
 			threadLimit === undefined
 				? (globalThis.navigator?.hardwareConcurrency ?? 1)

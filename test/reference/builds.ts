@@ -8,7 +8,7 @@ import {
 	parameterNames,
 } from "../../src/engine/kernels.ts";
 
-/** The kernels of one target over a memory of their own. */
+/** The kernels of one target, of both modules, over a memory of their own. */
 export interface Build {
 	readonly target: "simd" | "relaxed";
 	readonly kernels: Kernels;
@@ -18,18 +18,32 @@ export interface Build {
 /** Units [lo, hi). */
 export type Range = readonly [lo: number, hi: number];
 
-/** A build over a fresh memory; undefined where this runtime does not know the target's instructions. */
-export function load(target: Build["target"]): Build | undefined {
-	const path = `build/${target}.wasm`;
-	if (!existsSync(path)) throw new Error(`${path} is missing: npm run build`);
-	const bytes = Uint8Array.from(readFileSync(path));
-	if (!WebAssembly.validate(bytes)) {
-		console.log(`nothing to test: ${process.version} rejects ${path}`);
-		return undefined;
-	}
+/** The bytes of a target's modules. */
+export function modulesOf(target: Build["target"]): Uint8Array<ArrayBuffer>[] {
+	return [target, `${target}-rare`].map((build) => {
+		const path = `build/${build}.wasm`;
+		if (!existsSync(path)) throw new Error(`${path} is missing: npm run build`);
+		return Uint8Array.from(readFileSync(path));
+	});
+}
+
+/** All kernels of these modules over a fresh memory. */
+export function buildOf(
+	target: Build["target"],
+	modules: readonly Uint8Array<ArrayBuffer>[],
+): Build {
 	const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536 });
-	const kernels = instantiateKernels(compileKernels(bytes, false), memory);
-	return { target, kernels, memory };
+	const compiled = modules.map((bytes) => compileKernels(bytes, false));
+	return { target, kernels: instantiateKernels(compiled, memory), memory };
+}
+
+/** A target's kernels over a fresh memory; undefined where this runtime does not know its instructions. */
+export function load(target: Build["target"]): Build | undefined {
+	const modules = modulesOf(target);
+	if (modules.every((bytes) => WebAssembly.validate(bytes)))
+		return buildOf(target, modules);
+	console.log(`nothing to test: ${process.version} rejects ${target}`);
+	return undefined;
 }
 
 export const simd = load("simd");
