@@ -79,7 +79,7 @@ export function bindRuntime(runtime: Runtime): Bound {
 			checkSizes(options);
 			const checkpoint = await openBoth(runtime, source, options);
 			try {
-				const plan = await planModel(checkpoint);
+				const plan = await planModel(checkpoint, options);
 				const steps = planSteps(plan, options, runtime);
 				return estimate(plan, steps, runtime.freeMemoryBytes?.());
 			} finally {

@@ -140,7 +140,7 @@ async function loadCheckpoint(
 	options: LoadOptions,
 ): Promise<LoadedModel> {
 	const { signal } = options;
-	const plan = await planModel(checkpoint);
+	const plan = await planModel(checkpoint, options);
 	const { imageSizes, weights, weightBytes, parameters } = plan;
 	const images =
 		imageSizes &&
@@ -148,7 +148,7 @@ async function loadCheckpoint(
 			imageSizes,
 			checkpoint.processor ?? {},
 			runtime,
-			checkpoint.name,
+			checkpoint.origins.processor,
 		);
 	checkFits(
 		checkpoint.name,
@@ -199,6 +199,7 @@ async function loadCheckpoint(
 		images,
 		config: checkpoint.config,
 		generationConfig: generationDefaults(checkpoint),
+		generationFile: checkpoint.origins.generationConfig,
 		yield: () => runtime.yield(),
 		info: {
 			name: checkpoint.name,

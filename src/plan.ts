@@ -1,6 +1,6 @@
 import type { Encoder, Limits } from "./engine/engine.ts";
 import type { Graph, Tensor } from "./engine/graph.ts";
-import type { CacheType } from "./engine/layouts.ts";
+import { type CacheType, cacheTypes } from "./engine/layouts.ts";
 import { BANK_BYTES } from "./engine/memory.ts";
 import { OptionError, UnsupportedError } from "./errors.ts";
 import type { Checkpoint } from "./formats/checkpoint.ts";
@@ -10,6 +10,7 @@ import { readConfig } from "./models/config.ts";
 import {
 	assignBanks,
 	collectWeights,
+	type Inputs,
 	type PlannedWeight,
 	planWeights,
 } from "./weights.ts";
@@ -41,6 +42,13 @@ export interface SizeOptions {
 	 * @default "f32"
 	 */
 	readonly cache?: CacheType | undefined;
+	/**
+	 * How layers take their inputs. "defined": as the definition of their weights says. "int8": where that says floats and
+	 * the weights are integers (W4A16 and W8A16, int4 or int8 weight-only), inputs are rounded to int8 too, per 32 columns or per
+	 * token. That is two to three times as fast, and moves logits about as much as the quantization of the weights did.
+	 * @default "defined"
+	 */
+	readonly activations?: Inputs | undefined;
 }
 
 /** A model of a checkpoint before its weights are read: what it is made of, and what it computes. */
@@ -75,22 +83,25 @@ const OUTPUT_ROWS = 16;
 const SEQUENCES = 16;
 
 /** Rejects with CheckpointError where weights are missing or have other shapes, with UnsupportedError for what cannot be run. */
-export async function planModel(checkpoint: Checkpoint): Promise<ModelPlan> {
+export async function planModel(
+	checkpoint: Checkpoint,
+	{ activations }: Pick<SizeOptions, "activations"> = {},
+): Promise<ModelPlan> {
 	if (checkpoint.unsupported)
 		throw new UnsupportedError(checkpoint.unsupported);
 	const { name, architecture } = findArchitecture(
 		checkpoint.config,
-		checkpoint.name,
+		checkpoint.origins.config,
 	);
 	const config = architecture.config(
-		readConfig(checkpoint.config, `${checkpoint.name}: config.json`),
+		readConfig(checkpoint.config, checkpoint.origins.config),
 	);
 	const { sight } = architecture;
 	const imageSizes = sight?.sizes(config);
 	const { weights, declared } = collectWeights(checkpoint, (w) =>
 		architecture.weights(w, config),
 	);
-	const planned = await planWeights(checkpoint, declared);
+	const planned = await planWeights(checkpoint, declared, activations);
 	return {
 		architecture: name,
 		sizes: config,
@@ -142,12 +153,14 @@ export function planSteps(
 	};
 }
 
-/** Throws OptionError for a number out of range. */
+/** Throws OptionError for a number out of range, and for an unknown word. */
 export function checkSizes({
 	threads,
 	banks,
 	contextTokens,
 	chunkTokens,
+	cache,
+	activations,
 }: SizeOptions): void {
 	const ranges = {
 		threads: [threads, 1, 256],
@@ -162,5 +175,14 @@ export function checkSizes({
 		)
 			throw new OptionError(
 				`${name} is ${value}, expected a whole number from ${least} to ${most}`,
+			);
+	const words = {
+		cache: [cache, Object.keys(cacheTypes)],
+		activations: [activations, ["defined", "int8"]],
+	} as const;
+	for (const [name, [value, known]] of Object.entries(words))
+		if (value !== undefined && !(known as readonly string[]).includes(value))
+			throw new OptionError(
+				`${name} is ${value}, expected ${known.join(" or ")}`,
 			);
 }

@@ -99,6 +99,7 @@ const fullName = (prefix: string, name: string): string =>
 export async function planWeights(
 	checkpoint: Checkpoint,
 	declared: readonly Declared[],
+	inputs: Inputs = "defined",
 ): Promise<PlannedWeight[]> {
 	const planned: PlannedWeight[] = [];
 	for (const d of declared) {
@@ -119,11 +120,13 @@ export async function planWeights(
 			planned.push({ ...d, matrix, bytes: 4 * k });
 			continue;
 		}
-		const layout = layoutName(matrix);
+		const layout = layoutName(matrix, inputs);
 		d.weight.layout = layout;
 		d.weight.block = matrix.block;
 		const info: LayoutInfo = layouts[layout];
-		planned.push({ ...d, matrix, bytes: info.bytes(n, k, matrix.block) });
+		const { block, tables } = matrix;
+		const bytes = info.bytes(n, k, block) + (tables?.byteLength ?? 0);
+		planned.push({ ...d, matrix, bytes });
 	}
 	return planned;
 }
@@ -137,11 +140,31 @@ const INPUT_FORMS: Readonly<Record<ActivationForm, string>> = {
 	"token-symmetric": "qs8",
 };
 
-/** Name of the layout, with the input form that the matrix's own definition asks for. Throws UnsupportedError where no kernel reads it. */
-export function layoutName(matrix: StoredMatrix): Layout {
+/**
+ * How layers take their inputs: "defined" as the definition of their weights says, "int8" rounded to integers also where
+ * it says floats.
+ */
+export type Inputs = "defined" | "int8";
+
+/** Forms of integer inputs in the order of their accuracy: a scale per 32 columns, per row. */
+const INTEGER_FORMS = ["qb8", "qs8"];
+
+/**
+ * Name of the layout, with the input form that the matrix's own definition asks for, or an integer form in its place.
+ * Throws UnsupportedError where no kernel reads it.
+ */
+export function layoutName(
+	matrix: StoredMatrix,
+	inputs: Inputs = "defined",
+): Layout {
 	const form = INPUT_FORMS[matrix.activation];
+	const forms =
+		form === "f32" && inputs === "int8" ? [...INTEGER_FORMS, form] : [form];
 	// Floats have one kernel, which takes f32.
-	for (const name of [`${form}_${matrix.layout}`, matrix.layout])
+	for (const name of [
+		...forms.map((f) => `${f}_${matrix.layout}`),
+		matrix.layout,
+	])
 		if (name in layouts) return name as Layout;
 	throw new UnsupportedError(
 		`${matrix.name}: no kernel reads weights stored as ${matrix.scheme}`,

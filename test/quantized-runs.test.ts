@@ -76,3 +76,29 @@ test.each<[string, string, () => Promise<Record<string, Uint8Array>>, number]>([
 	}
 	expect(agreeing / positions).toBeGreaterThan(0.97);
 });
+
+test.each<[string, () => Promise<Record<string, Uint8Array>>]>([
+	["w4a16_ct_g128", () => nanoCompressedTensors("w4a16_ct_g128")],
+	["w8a16_ct_channel", () => nanoCompressedTensors("w8a16_ct_channel")],
+	["int4_weight_only_g32", () => nanoTorchao("int4_weight_only_g32", "v2")],
+])("%s with int8 inputs stays close to its definition", async (name, files) => {
+	await using model = await Model.load(bytesRepository(await files(), name), {
+		activations: "int8",
+	});
+	let [agreeing, positions, squares, of] = [0, 0, 0, 0];
+	for (const { input_ids, argmax, last_logits } of golden[name]!) {
+		const rows = await model.logits(input_ids, { all: true });
+		for (const [i, want] of last_logits.entries()) {
+			squares += (rows.at(-1)![i]! - want) ** 2;
+			of += want ** 2;
+		}
+		for (const [t, row] of rows.entries()) {
+			positions++;
+			if (row.indexOf(Math.max(...row)) === argmax[t]) agreeing++;
+		}
+	}
+	// Root mean square of what logits moved by, of what they are. More than nothing: the option has an effect.
+	expect(Math.sqrt(squares / of)).toBeGreaterThan(1e-3);
+	expect(Math.sqrt(squares / of)).toBeLessThan(0.05);
+	expect(agreeing / positions).toBeGreaterThan(0.95);
+});

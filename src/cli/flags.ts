@@ -75,6 +75,17 @@ export const flags = {
 		value: "N",
 		about: "most tokens of prompt and text together (default: the model's)",
 	},
+	kv: {
+		kind: "text",
+		value: "f32|f16|i8",
+		about: "how keys and values are kept (default: f32)",
+	},
+	activations: {
+		kind: "text",
+		value: "defined|int8",
+		about:
+			"int8: round layers' inputs to integers also where the weights' definition takes floats",
+	},
 	kernels: {
 		kind: "text",
 		value: "simd|relaxed",
@@ -260,6 +271,8 @@ export const modelFlags = [
 	"threads",
 	"banks",
 	"context-tokens",
+	"kv",
+	"activations",
 	"kernels",
 	"quiet",
 ] as const satisfies FlagName[];

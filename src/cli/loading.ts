@@ -33,9 +33,6 @@ export async function withModel<T>(
 	use: (model: Model) => Promise<T>,
 	options: Pick<LoadOptions, "onProfile"> = {},
 ): Promise<T> {
-	const { kernels } = flags;
-	if (kernels !== undefined && kernels !== "simd" && kernels !== "relaxed")
-		throw new UsageError(`--kernels is "${kernels}", expected simd or relaxed`);
 	const source = sourceOptions(flags);
 	const bar = progressBar(flags.quiet);
 	const model = await Model.load(flags.model, {
@@ -44,7 +41,9 @@ export async function withModel<T>(
 		threads: flags.threads,
 		banks: flags.banks,
 		contextTokens: flags["context-tokens"],
-		kernels,
+		cache: word(flags, "kv", ["f32", "f16", "i8"]),
+		activations: word(flags, "activations", ["defined", "int8"]),
+		kernels: word(flags, "kernels", ["simd", "relaxed"]),
 		...options,
 		onProgress: bar?.update,
 	}).finally(() => bar?.clear());
@@ -53,4 +52,19 @@ export async function withModel<T>(
 	} finally {
 		await model.dispose();
 	}
+}
+
+/** The value of a flag that is one of a few words. Throws UsageError for another one. */
+function word<W extends string>(
+	flags: ModelFlags,
+	name: "kv" | "activations" | "kernels",
+	words: readonly W[],
+): W | undefined {
+	const value = flags[name];
+	const known = words.find((w) => w === value);
+	if (value !== undefined && known === undefined)
+		throw new UsageError(
+			`--${name} is "${value}", expected ${words.join(" or ")}`,
+		);
+	return known;
 }
