@@ -47,7 +47,10 @@ export interface ImageReaders {
 /** Larger files are refused unread. */
 const MAX_FILE_BYTES = 2 ** 28;
 
-/** @param processor preprocessor_config.json, empty where there is none */
+/**
+ * @param processor preprocessor_config.json, empty where there is none
+ * @param where what it was read from, for error messages
+ */
 export function createImages(
 	sizes: ImageSizes,
 	processor: Readonly<Record<string, unknown>>,
@@ -148,9 +151,8 @@ function dataUrlBytes(url: string): Uint8Array {
 function readProcessor(
 	file: Readonly<Record<string, unknown>>,
 	{ pixels, patch }: ImageSizes,
-	where: string,
+	name: string,
 ): Processor {
-	const name = `${where}: preprocessor_config.json`;
 	const three = (key: string): readonly number[] => {
 		const value = file[key] ?? [0.5, 0.5, 0.5];
 		if (

@@ -148,7 +148,10 @@ async function planMemory(
 	const { unsupported } = checkpoint;
 	if (unsupported) return { architecture, unsupported, memory: undefined };
 	try {
-		architecture = findArchitecture(checkpoint.config, checkpoint.name).name;
+		architecture = findArchitecture(
+			checkpoint.config,
+			checkpoint.origins.config,
+		).name;
 		const plan = await planModel(checkpoint);
 		const graph = new Graph();
 		plan.record(graph);

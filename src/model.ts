@@ -50,6 +50,8 @@ export interface LoadedModel {
 	readonly images: Images | undefined;
 	readonly config: Readonly<Record<string, unknown>>;
 	readonly generationConfig: Readonly<Record<string, unknown>>;
+	/** What that was read from, for error messages. */
+	readonly generationFile: string;
 	readonly info: ModelInfo;
 	readonly yield: () => Promise<void>;
 }
@@ -211,11 +213,18 @@ export class Model {
 		const encoded = await this.#encode(prompt, options);
 		const { ids } = encoded;
 		const promptTokenIds = [...ids];
-		const resolved = resolveOptions(options, this.#loaded.generationConfig, {
+		const { generationConfig, generationFile } = this.#loaded;
+		const limits = {
 			vocabularySize: this.info.vocabularySize,
 			promptTokens: ids.length,
 			contextTokens: this.info.contextTokens,
-		});
+		};
+		const resolved = resolveOptions(
+			options,
+			generationConfig,
+			limits,
+			generationFile,
+		);
 		const sampler = createSampler(resolved);
 		const stopping = createStopping(resolved);
 		const how = {

@@ -121,7 +121,9 @@ describe("a Hugging Face folder", () => {
 			[`${named}/old/rag.jinja`]: text("none"),
 		};
 		const templatesOf = async (from: Repository, file?: string) => {
-			const { tokenizer } = await openCheckpoint(from, file ? { file } : {});
+			const checkpoint = await openCheckpoint(from, file ? { file } : {});
+			const { tokenizer } = checkpoint;
+			await checkpoint.close();
 			if (tokenizer?.kind !== "files") throw new Error("no files");
 			const { chatTemplate, namedChatTemplates } = tokenizer;
 			return { chatTemplate, ...namedChatTemplates };

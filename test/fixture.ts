@@ -43,6 +43,11 @@ export function checkpointOf(
 		name: "fixture",
 		config,
 		generationConfig: {},
+		origins: {
+			config: "fixture: config.json",
+			generationConfig: "fixture: generation_config.json",
+			processor: "fixture: preprocessor_config.json",
+		},
 		tokenizer: undefined,
 		close: async () => {},
 		...contents,

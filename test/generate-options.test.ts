@@ -211,6 +211,9 @@ describe("ranges", () => {
 				"generation_config.json: top_p is 1.5, expected a number from 0 to 1",
 			),
 		);
+		expect(() =>
+			resolveOptions({}, { top_p: 1.5 }, limits, "m.gguf: metadata"),
+		).toThrow("m.gguf: metadata: top_p is 1.5");
 	});
 
 	test("what would change the text and does not exist here is refused", () => {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { UnsupportedError } from "../src/errors.ts";
 import { openCheckpoint } from "../src/formats/open.ts";
+import { planModel } from "../src/plan.ts";
 import { bytesSource } from "../src/sources/bytes.ts";
 import {
 	type WriteGguf,
@@ -271,6 +272,39 @@ describe("a model's file", () => {
 		await expect(
 			configOf([["llama.attention.value_length", { u32: 4 }]]),
 		).rejects.toThrow("attention.value_length is 4, keys have 8");
+	});
+
+	test("is what errors name, and no file that does not exist", async () => {
+		const planned = async (keys: [string, WriteValue][]) =>
+			planModel(await open({ keys: [...base, ...keys] }));
+		await expect(planned([])).rejects.toThrow(
+			'm.gguf: metadata, in config.json\'s words: key "num_hidden_layers" is missing',
+		);
+		const size = { u32: 4 };
+		await expect(
+			planned([
+				["llama.block_count", size],
+				["llama.attention.head_count_kv", { u32: 3 }],
+			]),
+		).rejects.toThrow("llama.attention.head_count_kv");
+		await expect(
+			planned([
+				["llama.block_count", size],
+				["llama.feed_forward_length", size],
+				["llama.vocab_size", { u32: 2 ** 31 }],
+			]),
+		).rejects.toThrow(
+			/^m.gguf: metadata, in config.json's words: key "vocab_size" is 2147483648/,
+		);
+	});
+
+	test("of an architecture that is not known says which one it is", async () => {
+		const other = open({
+			keys: [["general.architecture", { string: "qwen2" }]],
+		});
+		await expect(planModel(await other)).rejects.toThrow(
+			/^m.gguf: metadata.*: architectures is undefined, and model_type "qwen2", expected .*LlamaForCausalLM/,
+		);
 	});
 
 	test("ends its texts with every token that is an end by name", async () => {

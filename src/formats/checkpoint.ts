@@ -34,6 +34,7 @@ export interface Checkpoint {
 	readonly tensors: ReadonlyMap<string, StoredTensor>;
 	/** generation_config.json, or its equivalent. */
 	readonly generationConfig: Readonly<Record<string, unknown>>;
+	readonly origins: Origins;
 	/** What text/tokenizer.ts builds a tokenizer from; undefined where the checkpoint has none. */
 	readonly tokenizer: TokenizerFiles | undefined;
 	/** preprocessor_config.json: what is done to an image before the model sees it. */
@@ -45,6 +46,13 @@ export interface Checkpoint {
 	/** Why no model can be loaded from a container of this kind, although its tensors can be read. */
 	readonly unsupported?: string;
 	close(): Promise<void>;
+}
+
+/** What configurations were read from, for error messages: "smol: config.json", "smol.gguf: metadata". */
+export interface Origins {
+	readonly config: string;
+	readonly generationConfig: string;
+	readonly processor: string;
 }
 
 /** What a tokenizer is built from: the files of a Hugging Face folder, or the metadata of a GGUF file. */
@@ -75,6 +83,7 @@ export interface Contents {
 	readonly metadata: Readonly<Record<string, unknown>>;
 	readonly config?: Readonly<Record<string, unknown>>;
 	readonly generationConfig?: Readonly<Record<string, unknown>>;
+	readonly origins?: Origins;
 	readonly tokenizer?: TokenizerFiles;
 	readonly program?: Pte;
 	readonly unsupported?: string;

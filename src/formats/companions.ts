@@ -1,12 +1,12 @@
 import { CheckpointError } from "../errors.ts";
 import type { ByteSource } from "../sources/source.ts";
-import type { Checkpoint } from "./checkpoint.ts";
+import type { Checkpoint, Origins } from "./checkpoint.ts";
 import { parseJson } from "./json.ts";
 
 /** What lies beside the weights of a Hugging Face checkpoint. */
 export type Companions = Pick<
 	Checkpoint,
-	"config" | "generationConfig" | "tokenizer" | "processor"
+	"config" | "generationConfig" | "origins" | "tokenizer" | "processor"
 >;
 
 /** Where they lie. Names are relative to the folder of the weights. */
@@ -77,6 +77,7 @@ export async function readCompanions(
 		config,
 		...(isObject(processor) && { processor }),
 		generationConfig: json("generation_config.json") ?? {},
+		origins: filesOf(where),
 		tokenizer: tokenizer && {
 			kind: "files",
 			tokenizer,
@@ -88,6 +89,13 @@ export async function readCompanions(
 		},
 	};
 }
+
+/** The files that configurations are in, wherever they are not in the weights' own. */
+export const filesOf = (where: string): Origins => ({
+	config: `${where}: config.json`,
+	generationConfig: `${where}: generation_config.json`,
+	processor: `${where}: preprocessor_config.json`,
+});
 
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
 	typeof value === "object" && value !== null && !Array.isArray(value);

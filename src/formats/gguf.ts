@@ -1,6 +1,12 @@
 import { CheckpointError } from "../errors.ts";
 import type { ByteSource } from "../sources/source.ts";
-import type { Contents, Folder, Format, StoredTensor } from "./checkpoint.ts";
+import type {
+	Contents,
+	Folder,
+	Format,
+	Origins,
+	StoredTensor,
+} from "./checkpoint.ts";
 import { configOf, keyHeads, keysOf, type TensorFacts } from "./gguf-config.ts";
 import { Shortage } from "./gguf-cursor.ts";
 import { samplingOf, tokenIdsOf } from "./gguf-generation.ts";
@@ -28,6 +34,7 @@ export const gguf: Format = {
 				tensors: mmprojTensors(stored),
 				metadata: overview,
 				config: mmprojConfig(keys, source.name),
+				origins: originsIn(source),
 			} satisfies Contents;
 		const divisors = await takeDivisors(stored);
 		const facts = factsOf(stored, divisors);
@@ -43,6 +50,7 @@ export const gguf: Format = {
 				...configOf(architecture, metadata, facts, source.name),
 				...tokenIds,
 			},
+			origins: originsIn(source),
 			generationConfig: { ...tokenIds, ...samplingOf(metadata, source.name) },
 			...(metadata.has("tokenizer.ggml.tokens") && {
 				tokenizer: { kind: "gguf" as const, metadata },
@@ -50,6 +58,16 @@ export const gguf: Format = {
 		} satisfies Contents;
 	},
 };
+
+/** Its metadata, after they were put into the words of Hugging Face's files. */
+function originsIn({ name }: ByteSource): Origins {
+	const words = (file: string) => `${name}: metadata, in ${file}'s words`;
+	return {
+		config: words("config.json"),
+		generationConfig: words("generation_config.json"),
+		processor: words("preprocessor_config.json"),
+	};
+}
 
 /** Enough for the header of a small vocabulary; longer headers are read on. */
 const FIRST_READ_BYTES = 2 ** 20;

@@ -126,6 +126,11 @@ export function withVision(text: Checkpoint, mmproj: Checkpoint): Checkpoint {
 			image_token_index,
 			text_config: text.config,
 		},
+		origins: {
+			...text.origins,
+			config: `${text.name} and ${mmproj.origins.config}`,
+			processor: mmproj.origins.processor,
+		},
 		processor: preprocessor_config as Readonly<Record<string, unknown>>,
 		tensors: new Map([...text.tensors, ...mmproj.tensors]),
 		async close() {

@@ -2,7 +2,7 @@ import { CheckpointError, SourceError } from "../errors.ts";
 import { isGgufModel } from "../gguf-conventions.ts";
 import type { ByteSource, Repository } from "../sources/source.ts";
 import type { Checkpoint, Contents, Folder, Format } from "./checkpoint.ts";
-import { readAll, readCompanions } from "./companions.ts";
+import { filesOf, readAll, readCompanions } from "./companions.ts";
 import { gguf } from "./gguf.ts";
 import { parseJson } from "./json.ts";
 import { pte } from "./pte-checkpoint.ts";
@@ -52,7 +52,8 @@ export async function openCheckpoint(
 		const file = from.name.slice(from.name.lastIndexOf("/") + 1);
 		const alone: Folder = { file, open: async () => undefined };
 		const { container, contents } = await openFile(from, alone);
-		return { ...nothing, ...contents, container, name: from.name, close };
+		const { name } = from;
+		return { ...unknown(name), ...contents, container, name, close };
 	} catch (error) {
 		await close();
 		throw error;
@@ -60,7 +61,12 @@ export async function openCheckpoint(
 }
 
 /** What a container that does not speak of it leaves open. */
-const nothing = { config: {}, generationConfig: {}, tokenizer: undefined };
+const unknown = (where: string) => ({
+	config: {},
+	generationConfig: {},
+	origins: filesOf(where),
+	tokenizer: undefined,
+});
 
 async function openRepository(
 	repository: Repository,
@@ -85,7 +91,7 @@ async function openRepository(
 			: await openFile(source, folder);
 		const { name } = repository;
 		const companions = contents.config
-			? nothing
+			? unknown(name)
 			: await readCompanions(
 					{
 						open: folder.open,

@@ -62,6 +62,7 @@ const snakeCase = (name: string) =>
 /**
  * Decides the value of every option.
  * @param config generation_config.json, or config.json's equivalents where there is none: null and absent are the same.
+ * @param file what it was read from, for error messages
  * @throws OptionError for an option out of range, CheckpointError for such a value in `config`,
  * UnsupportedError for beam search and the like in `config`, ContextError when the prompt or the asked-for text does not fit.
  */
@@ -69,12 +70,13 @@ export function resolveOptions(
 	options: GenerateOptions,
 	config: Readonly<Record<string, unknown>>,
 	limits: GenerationLimits,
+	file = "generation_config.json",
 ) {
 	for (const [key, neutral] of Object.entries(unsupportedKeys)) {
 		const value = config[key] ?? neutral[0];
 		if (!neutral.includes(value))
 			throw new UnsupportedError(
-				`generation_config.json: ${key} is ${show(value)}, only ${show(neutral[0])} is supported`,
+				`${file}: ${key} is ${show(value)}, only ${show(neutral[0])} is supported`,
 			);
 	}
 
@@ -83,7 +85,7 @@ export function resolveOptions(
 		if (value === undefined || value === null) return undefined;
 		if (range.has(value)) return value;
 		throw new CheckpointError(
-			`generation_config.json: ${key} is ${show(value)}, expected ${range.expected}`,
+			`${file}: ${key} is ${show(value)}, expected ${range.expected}`,
 		);
 	}
 	function given<T>(
@@ -223,7 +225,7 @@ function resolveLength(
 	if (total === undefined) return room;
 	if (total > promptTokens) return Math.min(total - promptTokens, room);
 	throw new ContextError(
-		`prompt: found ${promptTokens} tokens, expected fewer than generation_config.json's max_length of ${total}; maxNewTokens overrides it`,
+		`prompt: found ${promptTokens} tokens, expected fewer than the checkpoint's max_length of ${total}; maxNewTokens overrides it`,
 	);
 }
 

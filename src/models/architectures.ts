@@ -22,6 +22,6 @@ export function findArchitecture(
 		if (architecture) return { name, architecture };
 	}
 	throw new UnsupportedError(
-		`${file}: architectures is ${JSON.stringify(wanted)}, expected one of ${architectures.flatMap((a) => a.names).join(", ")}`,
+		`${file}: architectures is ${JSON.stringify(wanted)}, and model_type ${JSON.stringify(config.model_type)}, expected architectures to name one of ${architectures.flatMap((a) => a.names).join(", ")}`,
 	);
 }

@@ -2,6 +2,8 @@ import { CheckpointError } from "../errors.ts";
 
 /** Reads config.json. A key without a default is required: a missing one is an error that names it. A null counts as missing. */
 export interface Config {
+	/** What a person would call it, for error messages. */
+	readonly file: string;
 	number(key: string, missing?: number): number;
 	flag(key: string, missing?: boolean): boolean;
 	text(key: string, missing?: string): string;
@@ -45,6 +47,7 @@ export function readConfig(
 		return value;
 	};
 	return {
+		file,
 		number: (key, missing) => read(key, "a number", isNumber, missing),
 		flag: (key, missing) => read(key, "true or false", isFlag, missing),
 		text: (key, missing) => read(key, "a string", isText, missing),
@@ -84,7 +87,7 @@ export function readSize(
 	const value = hf.number(key, missing);
 	if (!Number.isSafeInteger(value) || value < 1 || value > most)
 		throw new CheckpointError(
-			`config: key "${key}" is ${value}, expected a whole number from 1 to ${most}`,
+			`${hf.file}: key "${key}" is ${value}, expected a whole number from 1 to ${most}`,
 		);
 	return value;
 }

@@ -66,7 +66,7 @@ export const gemma3 = architecture({
 		const K = readSize(hf, "num_key_value_heads", 4);
 		if (H % K !== 0)
 			throw new CheckpointError(
-				`config: num_attention_heads is ${H}, expected a multiple of num_key_value_heads, ${K}`,
+				`${hf.file}: num_attention_heads is ${H}, expected a multiple of num_key_value_heads, ${K}`,
 			);
 		const d = readSize(hf, "head_dim", 256);
 		const window = readSize(hf, "sliding_window", 4096);
@@ -187,7 +187,7 @@ function readVision(outer: Config) {
 	const pool = tower.grid / Math.sqrt(tokens);
 	if (!Number.isInteger(pool))
 		throw new CheckpointError(
-			`config: mm_tokens_per_image is ${tokens}, expected a square that ${tower.grid} · ${tower.grid} patches can be averaged to`,
+			`${outer.file}: mm_tokens_per_image is ${tokens}, expected a square that ${tower.grid} · ${tower.grid} patches can be averaged to`,
 		);
 	const tokenId = outer.number(
 		"image_token_index",
@@ -220,16 +220,16 @@ function refuseUnknown(hf: Config): void {
 	const act = hf.text("hidden_activation", "gelu_pytorch_tanh");
 	if (act !== "gelu_pytorch_tanh")
 		throw new UnsupportedError(
-			`config: hidden_activation is "${act}", expected "gelu_pytorch_tanh"`,
+			`${hf.file}: hidden_activation is "${act}", expected "gelu_pytorch_tanh"`,
 		);
 	for (const key of ["attn_logit_softcapping", "final_logit_softcapping"]) {
 		const cap = hf.number(key, 0);
 		if (cap !== 0)
-			throw new UnsupportedError(`config: ${key} is ${cap}, expected null`);
+			throw new UnsupportedError(`${hf.file}: ${key} is ${cap}, expected null`);
 	}
 	if (hf.flag("use_bidirectional_attention", false))
 		throw new UnsupportedError(
-			"config: use_bidirectional_attention is true, expected false: text is read from front to back",
+			`${hf.file}: use_bidirectional_attention is true, expected false: text is read from front to back`,
 		);
 }
 

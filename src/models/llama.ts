@@ -21,12 +21,12 @@ export const llama = architecture({
 		const K = readSize(hf, "num_key_value_heads", H);
 		if (H % K !== 0)
 			throw new CheckpointError(
-				`config: num_attention_heads is ${H}, expected a multiple of num_key_value_heads, ${K}`,
+				`${hf.file}: num_attention_heads is ${H}, expected a multiple of num_key_value_heads, ${K}`,
 			);
 		const act = hf.text("hidden_act", "silu");
 		if (act !== "silu")
 			throw new UnsupportedError(
-				`config: hidden_act is "${act}", expected "silu"`,
+				`${hf.file}: hidden_act is "${act}", expected "silu"`,
 			);
 		return {
 			L,

@@ -29,7 +29,7 @@ export function makeRope(
 ): Rope {
 	if (d % 2 !== 0)
 		throw new CheckpointError(
-			`config: head_dim is ${d}, expected an even number`,
+			`${hf.file}: head_dim is ${d}, expected an even number`,
 		);
 	const base = scaling?.number("rope_theta", theta) ?? theta;
 	const type =
@@ -52,7 +52,7 @@ export function makeRope(
 			const divisors = scaling.numbers("divisors");
 			if (divisors?.length !== d / 2)
 				throw new CheckpointError(
-					`config: rope divisors have length ${divisors?.length}, expected ${d / 2}`,
+					`${scaling.file}: divisors have length ${divisors?.length}, expected ${d / 2}`,
 				);
 			return fixed(plain(base).map((f, j) => f / divisors[j]!));
 		}
@@ -74,7 +74,7 @@ export function makeRope(
 			return longrope(plain(base), d, scaling, maximum());
 		default:
 			throw new UnsupportedError(
-				`config: rope_type "${type}" is unknown, expected default, linear, dynamic, yarn, llama3 or longrope`,
+				`${scaling.file}: rope_type "${type}" is unknown, expected default, linear, dynamic, yarn, llama3 or longrope`,
 			);
 	}
 }
@@ -146,7 +146,7 @@ function longrope(
 		const factors = scaling.numbers(key);
 		if (factors?.length !== d / 2)
 			throw new CheckpointError(
-				`config: rope_scaling.${key} has length ${factors?.length}, expected ${d / 2}`,
+				`${scaling.file}: ${key} has length ${factors?.length}, expected ${d / 2}`,
 			);
 		return Float32Array.from(plain.map((f, j) => f / factors[j]!));
 	}) as [Float32Array, Float32Array];

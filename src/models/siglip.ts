@@ -24,15 +24,15 @@ export function siglipConfig(hf: Config) {
 	const act = hf.text("hidden_act", "gelu_pytorch_tanh");
 	if (act !== "gelu_pytorch_tanh")
 		throw new UnsupportedError(
-			`config: vision_config.hidden_act is "${act}", expected "gelu_pytorch_tanh"`,
+			`${hf.file}: hidden_act is "${act}", expected "gelu_pytorch_tanh"`,
 		);
 	if (channels !== CHANNELS)
 		throw new UnsupportedError(
-			`config: vision_config.num_channels is ${channels}, expected ${CHANNELS}`,
+			`${hf.file}: num_channels is ${channels}, expected ${CHANNELS}`,
 		);
 	if (D % H !== 0)
 		throw new CheckpointError(
-			`config: vision_config.hidden_size is ${D}, expected a multiple of num_attention_heads, ${H}`,
+			`${hf.file}: hidden_size is ${D}, expected a multiple of num_attention_heads, ${H}`,
 		);
 	return {
 		L: readSize(hf, "num_hidden_layers", 12),

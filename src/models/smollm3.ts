@@ -18,7 +18,7 @@ export const smollm3 = architecture({
 		const listed = hf.numbers("no_rope_layers");
 		if (listed !== undefined && listed.length !== c.L)
 			throw new CheckpointError(
-				`config: no_rope_layers has ${listed.length} entries, expected ${c.L}, one per layer`,
+				`${hf.file}: no_rope_layers has ${listed.length} entries, expected ${c.L}, one per layer`,
 			);
 		// The key means the opposite of its name: 1 rotates, 0 does not.
 		const rotary = c.rotary.map((_, i) =>
