@@ -115,6 +115,11 @@ async function readPiece(
 			const bytes = (hi - lo) * plane.rowBytes;
 			await plane.read(lo, hi, memory.bytes(start + offsets[i]!, bytes));
 		}
+		const { tables } = matrix;
+		if (tables && hi === matrix.rows) {
+			const end = weight.address + of.bytes;
+			memory.f32(end - tables.byteLength, tables.length).set(tables);
+		}
 	} catch (error) {
 		signal?.throwIfAborted();
 		throw naming(matrix.name, error);

@@ -4,6 +4,7 @@ import { bytesRepository } from "../src/sources/bytes.ts";
 import { fixtureJson } from "./fixture.ts";
 import {
 	nanoCompressedTensors,
+	nanoNf4,
 	nanoTorchao,
 	nanoTorchaoSafetensors,
 } from "./quantized-nano.ts";
@@ -59,6 +60,8 @@ test.each<[string, string, () => Promise<Record<string, Uint8Array>>, number]>([
 		() => nanoCompressedTensors("w8a16_ct_channel"),
 		BF16_PRODUCTS,
 	],
+	["nf4", "of f32", () => nanoNf4("float32"), SUMS],
+	["nf4", "of bf16", () => nanoNf4("bfloat16"), BF16_PRODUCTS],
 ])("%s, %s, runs as in PyTorch", async (name, _, files, tolerance) => {
 	await using model = await Model.load(bytesRepository(await files(), name));
 	let agreeing = 0;

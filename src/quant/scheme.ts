@@ -57,8 +57,11 @@ export interface StoredMatrix {
 	readonly planes: readonly Plane[];
 	/** What every decoded weight is rounded to: a bf16 model's scheme rounds code · scale to bf16. */
 	readonly precision: Precision;
-	/** Values that the codes stand for, where a file brings its own table. */
-	readonly table?: Float32Array;
+	/**
+	 * What codes and scales are looked up in, where a file brings its own tables; those of the codes come first. Kernels find
+	 * them behind the packed matrix.
+	 */
+	readonly tables?: Float32Array;
 	/**
 	 * Where columns of one group do not lie together: column i of the planes is column `columns[i]` of the matrix, so
 	 * the input has to be gathered by it. decode() is not affected.
