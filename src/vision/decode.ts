@@ -1,4 +1,5 @@
 import { ImageError, UnsupportedError } from "../errors.ts";
+import { decodeOnCanvas, hasCanvas } from "./canvas.ts";
 import { MAX_PIXELS, type RawImage, type Rgb } from "./image.ts";
 import { checkSize, toRgb, turned } from "./rgb.ts";
 import { type Sniffed, sniff } from "./sniff.ts";
@@ -32,7 +33,7 @@ async function decodeAs(
 	where: string,
 	webpModule: WebpModule | undefined,
 ): Promise<RawImage> {
-	// A canvas multiplies by alpha and loses what is under it; PNG files have alpha, photos do not.
+	// A canvas may lose what is under transparency, which PNG files often have.
 	if (format === "png")
 		return (await import("./png.ts")).decodePng(bytes, where);
 	if (hasCanvas()) return decodeOnCanvas(bytes, format, where);
@@ -61,34 +62,4 @@ async function decodeAs(
 	throw new UnsupportedError(
 		`${where}: this runtime cannot decode ${format.toUpperCase()}, expected PNG, JPEG or raw pixels`,
 	);
-}
-
-const hasCanvas = () =>
-	typeof createImageBitmap === "function" &&
-	typeof OffscreenCanvas === "function";
-
-async function decodeOnCanvas(
-	bytes: Uint8Array,
-	format: string,
-	where: string,
-): Promise<RawImage> {
-	const blob = new Blob([Uint8Array.from(bytes)], { type: `image/${format}` });
-	const bitmap = await createImageBitmap(blob, {
-		// Turned afterwards, as in runtimes without a canvas.
-		imageOrientation: "none" as "from-image",
-		colorSpaceConversion: "none",
-		premultiplyAlpha: "none",
-	}).catch((error: unknown) => {
-		throw new ImageError(
-			`${where}: ${format.toUpperCase()} cannot be decoded: ${String(error)}`,
-			{ cause: error },
-		);
-	});
-	const { width, height } = bitmap;
-	const context = new OffscreenCanvas(width, height).getContext("2d");
-	if (!context) throw new UnsupportedError(`${where}: this page has no canvas`);
-	context.drawImage(bitmap, 0, 0);
-	bitmap.close();
-	const { data } = context.getImageData(0, 0, width, height);
-	return { width, height, data };
 }

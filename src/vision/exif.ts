@@ -1,4 +1,10 @@
+import { textAt } from "./containers.ts";
+
 const ORIENTATION_TAG = 0x0112;
+
+/** Whether a JPEG segment with this content holds EXIF data, which follow "Exif\0\0". */
+export const isExif = (view: DataView, marker: number, at: number): boolean =>
+	marker === 0xe1 && textAt(view, at, 4) === "Exif";
 
 /**
  * The orientation, 1 to 8, that the EXIF data in [at, at + length) gives: a TIFF header, and a list of entries of

@@ -1,5 +1,6 @@
 import { ImageError } from "../errors.ts";
-import { readOrientation } from "./exif.ts";
+import { jpegSegments, textAt, webpChunks } from "./containers.ts";
+import { isExif, readOrientation } from "./exif.ts";
 
 /** What the header of an image file says, before anything is decoded. */
 export interface Sniffed {
@@ -32,11 +33,6 @@ export function sniff(bytes: Uint8Array, where: string): Sniffed {
 	);
 }
 
-const textAt = (view: DataView, at: number, length: number): string =>
-	String.fromCharCode(
-		...Array.from({ length }, (_, i) => view.getUint8(at + i)),
-	);
-
 /** Signature, then the chunk IHDR with the sizes; EXIF data has a chunk of its own. */
 function sniffPng(view: DataView): Sniffed {
 	let orientation = 1;
@@ -55,37 +51,26 @@ function sniffPng(view: DataView): Sniffed {
 	};
 }
 
-/** Segments [0xff][marker][length: u16, with itself]; a frame's begins with precision, height, width. */
+/** A frame's segment begins with precision, height, width. */
 function sniffJpeg(view: DataView): Sniffed {
 	let orientation = 1;
-	for (let at = 2; ; ) {
-		if (view.getUint8(at) !== 0xff) {
-			at++;
-			continue;
-		}
-		const marker = view.getUint8(at + 1);
-		// Padding, and markers without a length.
-		if (marker === 0xff || marker === 1 || (marker >= 0xd0 && marker <= 0xd8)) {
-			at += marker === 0xff ? 1 : 2;
-			continue;
-		}
-		const length = view.getUint16(at + 2);
+	for (const { marker, at, length } of jpegSegments(view)) {
 		const isFrame =
 			marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
 		if (isFrame)
 			return {
 				format: "jpeg",
-				height: view.getUint16(at + 5),
-				width: view.getUint16(at + 7),
+				height: view.getUint16(at + 1),
+				width: view.getUint16(at + 3),
 				orientation,
 			};
-		if (marker === 0xe1 && textAt(view, at + 4, 4) === "Exif")
-			orientation = readOrientation(view, at + 10, length - 8);
-		at += 2 + Math.max(2, length);
+		if (isExif(view, marker, at))
+			orientation = readOrientation(view, at + 6, length - 6);
 	}
+	throw new RangeError("no frame");
 }
 
-/** RIFF chunks [name][length: u32, little-endian]: VP8 with loss, VP8L without, VP8X ahead of what has more chunks. */
+/** VP8 with loss, VP8L without, VP8X ahead of what has more chunks. */
 function sniffWebp(view: DataView): Sniffed {
 	const kind = textAt(view, 12, 4);
 	const u16 = (at: number) => view.getUint16(at, true);
@@ -116,11 +101,7 @@ function sniffWebp(view: DataView): Sniffed {
 }
 
 function webpOrientation(view: DataView): number {
-	for (let at = 12; at + 8 <= view.byteLength; ) {
-		const length = view.getUint32(at + 4, true);
-		if (textAt(view, at, 4) === "EXIF")
-			return readOrientation(view, at + 8, length);
-		at += 8 + length + (length % 2);
-	}
+	for (const { name, at, length } of webpChunks(view))
+		if (name === "EXIF") return readOrientation(view, at, length);
 	return 1;
 }
