@@ -1,8 +1,12 @@
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import {
+	type Browser,
+	chromium,
+	firefox,
+	webkit,
+} from "../browsers/browsers.ts";
 import type { Report } from "./behaviours.ts";
 import { ISOLATION, openSite } from "./site.ts";
 import { installed } from "./stage.ts";
@@ -74,50 +78,26 @@ const packaged = (
 		),
 });
 
-/** A browser that is installed on this machine, started on a page of its own. */
-function browser(
+/** A browser, started on a page of its own. */
+const inBrowser = (
 	name: string,
-	paths: readonly string[],
-	args: (profile: string, url: string) => readonly string[],
+	browser: Browser,
 	headers: Readonly<Record<string, string>>,
-	env: NodeJS.ProcessEnv = {},
 	page = "page.html",
-): Starter {
-	const path = paths.find(existsSync);
-	return {
-		name,
-		missing: () => (path ? undefined : `none of ${paths.join(", ")} is there`),
-		async start(stage) {
-			const site = await openSite(stage, headers);
-			const profile = mkdtempSync(join(tmpdir(), "nibble-browser-"));
-			const child = spawn(path!, args(profile, site.url + page), {
-				detached: true,
-				stdio: "ignore",
-				env: { ...process.env, HOME: profile, ...env },
-			});
-			let timer: NodeJS.Timeout | undefined;
-			try {
-				const report = await Promise.race([
-					site.nextReport(),
-					new Promise<never>((_, reject) => {
-						timer = setTimeout(
-							() => reject(new Error(`no report within ${TIMEOUT_MS} ms`)),
-							TIMEOUT_MS,
-						);
-					}),
-				]);
-				if (!report.startsWith("{")) throw new Error(report);
-				return JSON.parse(report);
-			} finally {
-				clearTimeout(timer);
-				// The whole process group: browsers are many processes.
-				if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
-				site.close();
-				rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
-			}
-		},
-	};
-}
+): Starter => ({
+	name,
+	missing: () => browser.missing,
+	async start(stage) {
+		const site = await openSite(stage, headers);
+		try {
+			const report = await browser.reportOf(site, page, TIMEOUT_MS);
+			if (!report.startsWith("{")) throw new Error(report);
+			return JSON.parse(report);
+		} finally {
+			site.close();
+		}
+	},
+});
 
 /** Compiles WebAssembly, and starts no worker. The page's own scripts are inline. */
 const STRICT = {
@@ -125,38 +105,6 @@ const STRICT = {
 	"content-security-policy":
 		"default-src 'self'; script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval'; worker-src 'none'",
 };
-
-const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/google-chrome"];
-const chromium = (profile: string, url: string) => [
-	"--headless=new",
-	"--no-sandbox",
-	"--disable-gpu",
-	"--no-first-run",
-	`--user-data-dir=${profile}`,
-	url,
-];
-const FIREFOX = ["/usr/bin/firefox-esr", "/usr/bin/firefox"];
-const firefox = (profile: string, url: string) => [
-	"--headless",
-	"--no-remote",
-	"--profile",
-	profile,
-	url,
-];
-/** WebKitGTK's own browser, which needs a display. */
-const MINI_BROWSER = "/usr/lib/x86_64-linux-gnu/webkit2gtk-4.1/MiniBrowser";
-const XVFB = existsSync(MINI_BROWSER) ? ["/usr/bin/xvfb-run"] : [MINI_BROWSER];
-const webkit = (_: string, url: string) => [
-	"-a",
-	MINI_BROWSER,
-	"--private",
-	url,
-];
-const WEBKIT_ENV = {
-	WEBKIT_DISABLE_COMPOSITING_MODE: "1",
-	WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS: "1",
-};
-const WEBKIT_SHARED = { ...WEBKIT_ENV, JSC_useSharedArrayBuffer: "1" };
 
 const workerd: Starter = {
 	name: "workerd",
@@ -196,22 +144,15 @@ export const starters: readonly Starter[] = [
 		"--allow-read",
 	]),
 	packaged("bun", "bun", ".bin/bun", []),
-	browser("chromium", CHROMIUM, chromium, ISOLATION),
-	browser("chromium, not isolated", CHROMIUM, chromium, {}),
-	browser("chromium, service worker", CHROMIUM, chromium, {}, {}, "coi.html"),
-	browser("chromium, strict policy", CHROMIUM, chromium, STRICT),
-	browser("firefox", FIREFOX, firefox, ISOLATION),
-	browser("firefox, service worker", FIREFOX, firefox, {}, {}, "coi.html"),
-	browser("firefox, strict policy", FIREFOX, firefox, STRICT),
-	browser("webkit", XVFB, webkit, ISOLATION, WEBKIT_SHARED),
-	browser(
-		"webkit, service worker",
-		XVFB,
-		webkit,
-		{},
-		WEBKIT_SHARED,
-		"coi.html",
-	),
-	browser("webkit, no SharedArrayBuffer", XVFB, webkit, ISOLATION, WEBKIT_ENV),
+	inBrowser("chromium", chromium, ISOLATION),
+	inBrowser("chromium, not isolated", chromium, {}),
+	inBrowser("chromium, service worker", chromium, {}, "coi.html"),
+	inBrowser("chromium, strict policy", chromium, STRICT),
+	inBrowser("firefox", firefox, ISOLATION),
+	inBrowser("firefox, service worker", firefox, {}, "coi.html"),
+	inBrowser("firefox, strict policy", firefox, STRICT),
+	inBrowser("webkit", webkit(true), ISOLATION),
+	inBrowser("webkit, service worker", webkit(true), {}, "coi.html"),
+	inBrowser("webkit, no SharedArrayBuffer", webkit(false), ISOLATION),
 	workerd,
 ];
