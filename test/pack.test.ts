@@ -44,7 +44,7 @@ function after(
 
 const kernels = Object.keys(signatures) as KernelName[];
 
-describe("packed piece by piece, each from the bytes of its own rows", () => {
+describe("packed piece by piece, each from the bytes of its own rows, or as a matrix of its own", () => {
 	for (const kernel of kernels.filter((name) => name.startsWith("pack_")))
 		test(kernel, () => {
 			const planes = signatures[kernel]
@@ -55,25 +55,31 @@ describe("packed piece by piece, each from the bytes of its own rows", () => {
 					const { n } = args as { n: number };
 					const image = operands.image();
 					const whole = after(build, image, kernel, args, [0, n]);
+					const { address: dst, ...output } = operands.outputs[0]!;
+					const bytes = outputBytes({ address: dst, ...output });
+					const tileBytes = bytes / Math.ceil(n / TILE_ROWS);
 					let pieces: Uint8Array = image;
+					let matrices: Uint8Array = image;
 					for (let lo = 0; lo < n; lo += TILE_ROWS) {
 						const piece = { ...args };
 						for (const plane of planes) {
 							const rowBytes = operands.inputs.get(args[plane]!)! / n;
 							piece[plane]! += lo * rowBytes;
 						}
-						const range = [lo, Math.min(lo + TILE_ROWS, n)] as const;
-						pieces = after(build, pieces, kernel, piece, range);
+						const hi = Math.min(lo + TILE_ROWS, n);
+						pieces = after(build, pieces, kernel, piece, [lo, hi]);
+						piece.dst = dst + (lo / TILE_ROWS) * tileBytes;
+						piece.n = hi - lo;
+						matrices = after(build, matrices, kernel, piece, [0, hi - lo]);
 					}
-					const { address, ...output } = operands.outputs[0]!;
-					const end = address + outputBytes({ address, ...output });
-					expect(
-						Buffer.compare(
-							whole.subarray(address, end),
-							pieces.subarray(address, end),
-						),
-						`${build.target}, ${name}`,
-					).toBe(0);
+					for (const parts of [pieces, matrices])
+						expect(
+							Buffer.compare(
+								whole.subarray(dst, dst + bytes),
+								parts.subarray(dst, dst + bytes),
+							),
+							`${build.target}, ${name}`,
+						).toBe(0);
 				}
 		});
 });

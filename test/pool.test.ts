@@ -6,7 +6,7 @@ import {
 	type Pool,
 	type Thread,
 } from "../src/engine/pool.ts";
-import type { Program } from "../src/engine/program.ts";
+import type { Call, Program } from "../src/engine/program.ts";
 import { EngineError } from "../src/errors.ts";
 import { spawn } from "../src/runtime/threads.ts";
 
@@ -59,6 +59,36 @@ describe("a pool of threads", () => {
 			f32(2 * PAGE).fill(0.5);
 			await pool.step(0, { rows: 1, outputs: 1 });
 			expect(f32(3 * PAGE).every((y) => y === step + 0.5)).toBe(true);
+		}
+	});
+
+	it("takes up other programs, and moves operands with the range where a call says so", async () => {
+		const { pool, memory } = await start(3, [additions(50)]);
+		await pool.step(0, { rows: 1, outputs: 1 });
+		const fill = (at: number, value: (i: number) => number) =>
+			new Float32Array(memory.buffer, at, 8192).set(
+				Float32Array.from({ length: 8192 }, (_, i) => value(i)),
+			);
+		fill(PAGE, (i) => i);
+		fill(2 * PAGE, () => 0.5);
+		fill(3 * PAGE, () => 0);
+		// add_f32 starts at its unit lo, so an operand that moves is read at twice the distance.
+		const [{ calls }] = additions(1).instructions as [{ calls: [Call] }];
+		const moving = { ...calls[0], units: 2048, strides: [0, 4] };
+		for (let time = 0; time < 20; time++) {
+			await pool.prepare([
+				additions(7, 5 * PAGE),
+				{ ...additions(0), instructions: [{ calls: [moving] }] },
+			]);
+			await pool.step(1, { rows: 1, outputs: 1 });
+		}
+		const y = new Float32Array(memory.buffer, 3 * PAGE, 2048);
+		const starts = y.map((value, i) => value - 0.5 - i);
+		// Within a range the distance is that of its start, a multiple of the grain.
+		for (const [i, start] of starts.entries()) {
+			expect(start % 16).toBe(0);
+			expect(start).toBeLessThanOrEqual(i);
+			expect(start).toBeGreaterThan(i - 128);
 		}
 	});
 
