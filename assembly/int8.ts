@@ -239,7 +239,7 @@ export const SPARE_ROWS: i32 = T - 1;
 // @ts-ignore: decorator
 @inline export function multiply(form: i32, how: i32, f: usize, codes: usize, scales: usize, zero: i32, x: usize, rowBytes: usize, inputBytes: usize, rows: i32, groups: i32): void {
   // With relaxed dots only 8-bit codes are ever multiplied plainly.
-  if (how == PLAIN && (!ASC_FEATURE_RELAXED_SIMD || form == SCALED || form == INTEGERS)) {
+  if (how == PLAIN && (!ASC_FEATURE_RELAXED_SIMD || form == SCALED || form == INTEGERS || form == ZEROS)) {
     for (let t = 0; t < rows; t += NARROW_T) plain(form, f + <usize>t * RESULT_BYTES, codes, scales, zero, x + <usize>t * rowBytes, rowBytes, inputBytes, rows - t, groups);
   } else if (ASC_FEATURE_RELAXED_SIMD) {
     if (how == DOT32) {

@@ -98,7 +98,7 @@ export function pack_qc8w_i8_f16(dst: QC8W, codes: Bytes, scales: Bytes, n: i32,
 }
 
 /** Σ of k int8. */
-function sum(codes: usize, k: i32): i32 {
+export function sum(codes: usize, k: i32): i32 {
   let total = i32x4.splat(0);
   let c = 0;
   for (; c + 16 <= k; c += 16, codes += 16) {

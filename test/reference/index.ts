@@ -3,6 +3,7 @@ import * as attention from "./attention.ts";
 import * as elementwise from "./elementwise.ts";
 import type { Entry } from "./entry.ts";
 import * as floatw from "./floatw.ts";
+import * as f8w from "./f8w.ts";
 import * as fused from "./fused.ts";
 import * as iq4nlw from "./iq4nlw.ts";
 import * as iq4xsw from "./iq4xsw.ts";
@@ -24,6 +25,7 @@ import * as q6kw from "./q6kw.ts";
 import * as qb4w from "./qb4w.ts";
 import * as qb5w from "./qb5w.ts";
 import * as qb8w from "./qb8w.ts";
+import * as qb8wF32 from "./qb8w-f32.ts";
 import * as qc8w from "./qc8w.ts";
 import {
 	quantize_f32_qb8,
@@ -41,6 +43,7 @@ import * as tq2w from "./tq2w.ts";
 export const reference: { readonly [K in KernelName]: Entry<K> } = {
 	...attention,
 	...elementwise,
+	...f8w,
 	...floatw,
 	...fused,
 	...iq4nlw,
@@ -61,6 +64,7 @@ export const reference: { readonly [K in KernelName]: Entry<K> } = {
 	...qb4w,
 	...qb5w,
 	...qb8w,
+	...qb8wF32,
 	...qc8w,
 	quantize_f32_qb8,
 	quantize_f32_qd8,
