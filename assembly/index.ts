@@ -54,10 +54,14 @@ export { embed_qb8w, gemm_qb8_qb8w, pack_qb8w_q8_0 } from "./kernels/qb8w";
 export {
   embed_qc8w,
   gemm_f32_qc8w,
+  gemm_f32_qc8zw,
   gemm_qd8_qc8w,
   pack_qc8w_i8_bf16,
   pack_qc8w_i8_f16,
   pack_qc8w_i8_f32,
+  pack_qc8zw_i8_bf16,
+  pack_qc8zw_i8_f16,
+  pack_qc8zw_i8_f32,
 } from "./kernels/qc8w";
 export { quantize_f32_qb8, quantize_f32_qd8, quantize_f32_qs8 } from "./kernels/quantize";
 export { quantize_f32_qk8 } from "./kernels/quantize-k";

@@ -83,8 +83,8 @@ export function gemmBlocks(y: usize, x: usize, w: usize, tileBytes: usize, bias:
 }
 
 /**
- * x is qd8 with scale s and zero point z, tiles start with f32 scales and i32 sums R[j] = Σ_c q[j, c]:
- * y = residual + (bias + s · scale · (Σ x · (code − zero) − z · R)), exact but for the products by s and scale.
+ * x is qd8 with scale s and zero point z, tiles start with f32 scales, i32 sums R[j] = Σ_c q[j, c] − zeros[j] and int8 zeros:
+ * y = residual + (bias + s · scale · (Σ x · (code − zero) − zeros · Σ x − z · R)), exact but for the products by s and scale.
  */
 export function gemmIntegers(y: usize, x: usize, w: usize, tileBytes: usize, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, zero: i32, how: i32, scratch: usize, lo: i32, hi: i32, one: MultiplyOne, unpack: Unpack): void {
   gemm(INTEGERS, false, y, x, w, tileBytes, bias, residual, rows, n, k, 0, zero, how, scratch, lo, hi, one, unpack);
@@ -141,12 +141,15 @@ function scaleByRow(f: usize, row: usize, sums: usize): void {
   }
 }
 
-/** f = s · scale · (f − z · R), f and R as i32 */
+/** f = s · scale · (f − zeros · Σ x − z · R), f and R as i32 */
 function scaleIntegers(f: usize, row: usize, header: usize): void {
   const s = v128.load32_splat(row);
   const z = v128.load32_splat(row, 4);
+  const sum = v128.load32_splat(row, 8);
   for (let v: usize = 0; v < RESULT_BYTES; v += 16) {
-    const total = i32x4.sub(v128.load(f + v), i32x4.mul(z, v128.load(header + v, 64)));
+    const zeros = i32x4.extend_low_i16x8_s(i16x8.extend_low_i8x16_s(v128.load32_zero(header + (v >> 2), 128)));
+    const byRows = i32x4.add(i32x4.mul(zeros, sum), i32x4.mul(z, v128.load(header + v, 64)));
+    const total = i32x4.sub(v128.load(f + v), byRows);
     v128.store(f + v, f32x4.mul(f32x4.mul(f32x4.convert_i32x4_s(total), s), v128.load(header + v)));
   }
 }

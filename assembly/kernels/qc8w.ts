@@ -1,28 +1,38 @@
-// Weights of 8 bits with a scale per row: torchao's, compressed-tensors' and bitsandbytes' int8.
+// Weights of 8 bits with a scale per row: torchao's, compressed-tensors' and bitsandbytes' int8. qc8w has no zero points,
+// which is to say that they are 0; qc8zw has one per row.
 //
-//   tile of 16 rows:  scales: f32, rows 0-15 | sums R: i32, rows 0-15 | group of 32 columns | group | …     128 + 512 per group
+//   tile of 16 rows:  scales: f32, rows 0-15 | sums R: i32, rows 0-15 | zero points: int8, rows 0-15 | group of 32 columns | group | …
+//                                                                                               144 + 512 bytes per group
 //   group:            rows 0-7 | rows 8-15
 //   8 rows:           columns 0-3 | 4-7 | … | 28-31; each: row 0: 4 bytes | row 1 | … | row 7
 //   code:             q + 128, q = −128 … 127; a last group with fewer columns is filled up with q = 0
 //
-//   w[j, c] = scale[j] · q             8 bits per weight, and 64 per row
-//   R[j] = Σ_c q[j, c]
-//   x as f32:  y[t, j] = Σ over groups of scale[j] · Σ_c x[t, c] · q[j, c]
-//   x as qd8:  y[t, j] = s · scale[j] · (Σ_c x[t, c] · q[j, c] − z · R[j])
+//   w[j, c] = scale[j] · (q − z[j])    8 bits per weight, and 72 per row
+//   R[j] = Σ_c q[j, c] − z[j]
+//   x as f32:  y[t, j] = Σ over groups of scale[j] · Σ_c x[t, c] · (q[j, c] − z[j])
+//   x as qd8:  y[t, j] = s · scale[j] · (Σ_c x[t, c] · q[j, c] − z[j] · Σ_c x[t, c] − zero point of x · R[j])
 
 import { Bytes, F32, F32Or0, I32, QC8W, QD8, Scratch } from "../types";
 import { byte } from "../float32";
 import { codesBytes, dot, dot32, dotOfBytes, dotsAreSigned, even, FLOATS, GROUP, lowBytes, odd, PLAIN, QD8_BYTES, SCALES_BYTES, unpackBytes } from "../int8";
 import { gemmFloats, gemmIntegers } from "../matrix";
+import { BRAIN, bytesOf, FLOAT, HALF, scaleAt, ScaleType } from "../scales";
 import { madd } from "../simd";
-import { half, ROWS, storeTransposed } from "../tile";
+import { ROWS, storeTransposed } from "../tile";
 
-const HEADER_BYTES: usize = 128;
+/** Where a tile's zero points start. */
+const ZEROS: usize = 128;
+const HEADER_BYTES: usize = 144;
 const GROUP_BYTES: usize = 512;
 
 /** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 export function gemm_f32_qc8w(y: F32, x: F32, w: QC8W, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, scratch: Scratch, lo: i32, hi: i32): void {
   gemmFloats(y, x, w, tileBytes(k), bias, residual, rows, n, k, 0, scratch, lo, hi, multiplyOne, unpack);
+}
+
+/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+export function gemm_f32_qc8zw(y: F32, x: F32, w: QC8W, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, scratch: Scratch, lo: i32, hi: i32): void {
+  gemmFloats(y, x, w, tileBytes(k), bias, residual, rows, n, k, 0, scratch, lo, hi, multiplyDifferences, unpackDifferences);
 }
 
 /** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
@@ -39,8 +49,9 @@ export function embed_qc8w(y: F32, tokens: I32, w: QC8W, d: i32, scale: f32, lo:
     const row = y + (<usize>t * <usize>d << 2);
     const tile = w + <usize>(token / ROWS) * tileBytes(d);
     const s = load<f32>(tile + (<usize>r << 2));
+    const z = <i32>load<i8>(tile + r, ZEROS);
     for (let c = 0; c < d; c++) {
-      store<f32>(row + (<usize>c << 2), scale * (s * <f32>(<i32>load<u8>(tile + codeAt(r, c)) - 128)));
+      store<f32>(row + (<usize>c << 2), scale * (s * <f32>(<i32>load<u8>(tile + codeAt(r, c)) - 128 - z)));
     }
   }
 }
@@ -50,21 +61,36 @@ export function embed_qc8w(y: F32, tokens: I32, w: QC8W, d: i32, scale: f32, lo:
  * Units are rows, in multiples of 16.
  */
 export function pack_qc8w_i8_f32(dst: QC8W, codes: Bytes, scales: Bytes, n: i32, k: i32, lo: i32, hi: i32): void {
-  pack<f32>(dst, codes, scales, k, lo, hi);
+  pack(dst, codes, FLOAT, scales, 0, k, lo, hi);
 }
 
 /** The same with bf16 scales. */
 export function pack_qc8w_i8_bf16(dst: QC8W, codes: Bytes, scales: Bytes, n: i32, k: i32, lo: i32, hi: i32): void {
-  pack<i16>(dst, codes, scales, k, lo, hi);
+  pack(dst, codes, BRAIN, scales, 0, k, lo, hi);
 }
 
 /** The same with f16 scales. */
 export function pack_qc8w_i8_f16(dst: QC8W, codes: Bytes, scales: Bytes, n: i32, k: i32, lo: i32, hi: i32): void {
-  pack<u16>(dst, codes, scales, k, lo, hi);
+  pack(dst, codes, HALF, scales, 0, k, lo, hi);
 }
 
-// @ts-ignore: decorator
-@inline function pack<S>(dst: usize, codes: usize, scales: usize, k: i32, lo: i32, hi: i32): void {
+/** The same with f32 scales and int8 zero points [n]; zeros holds those of the rows. */
+export function pack_qc8zw_i8_f32(dst: QC8W, codes: Bytes, scales: Bytes, zeros: Bytes, n: i32, k: i32, lo: i32, hi: i32): void {
+  pack(dst, codes, FLOAT, scales, zeros, k, lo, hi);
+}
+
+/** The same with bf16 scales. */
+export function pack_qc8zw_i8_bf16(dst: QC8W, codes: Bytes, scales: Bytes, zeros: Bytes, n: i32, k: i32, lo: i32, hi: i32): void {
+  pack(dst, codes, BRAIN, scales, zeros, k, lo, hi);
+}
+
+/** The same with f16 scales. */
+export function pack_qc8zw_i8_f16(dst: QC8W, codes: Bytes, scales: Bytes, zeros: Bytes, n: i32, k: i32, lo: i32, hi: i32): void {
+  pack(dst, codes, HALF, scales, zeros, k, lo, hi);
+}
+
+/** zeros may be 0, which is none. */
+function pack(dst: usize, codes: usize, type: ScaleType, scales: usize, zeros: usize, k: i32, lo: i32, hi: i32): void {
   const flip = i8x16.splat(-128);
   const whole = k & ~15;
   for (let j = lo; j < hi; j += ROWS) {
@@ -75,9 +101,11 @@ export function pack_qc8w_i8_f16(dst: QC8W, codes: Bytes, scales: Bytes, n: i32,
       memory.fill(tile + HEADER_BYTES, 128, tileBytes(k) - HEADER_BYTES);
     }
     for (let r = 0; r < rows; r++) {
-      store<f32>(tile + (<usize>r << 2), isFloat<S>() ? load<f32>(scales) : half<S>(scales));
-      scales += sizeof<S>();
-      store<i32>(tile + (<usize>r << 2), sum(codes + <usize>r * <usize>k, k), 64);
+      store<f32>(tile + (<usize>r << 2), scaleAt(type, scales));
+      scales += bytesOf(type);
+      const z = zeros == 0 ? 0 : <i32>load<i8>(zeros++);
+      store<i8>(tile + r, <i8>z, ZEROS);
+      store<i32>(tile + (<usize>r << 2), sum(codes + <usize>r * <usize>k, k) - z * k, 64);
     }
     let c = 0;
     if (rows == ROWS) {
@@ -109,6 +137,12 @@ export function sum(codes: usize, k: i32): i32 {
   return rest;
 }
 
+/** Zero points of rows 4v to 4v + 3. */
+// @ts-ignore: decorator
+@inline function zerosOf(tile: usize, v: i32): v128 {
+  return i32x4.extend_low_i16x8_s(i16x8.extend_low_i8x16_s(v128.load32_zero(tile + (<usize>v << 2), ZEROS)));
+}
+
 // @ts-ignore: decorator
 @inline function tileBytes(k: i32): usize {
   return HEADER_BYTES + <usize>((k + GROUP - 1) / GROUP) * GROUP_BYTES;
@@ -121,16 +155,23 @@ export function sum(codes: usize, k: i32): i32 {
 }
 
 function multiplyOne(f: usize, tile: usize, x: usize, groups: i32, block: i32, how: i32): void {
-  if (how == FLOATS) multiplyFloats(f, tile, x, groups);
+  if (how == FLOATS) multiplyFloats(false, f, tile, x, groups);
   else if (how == PLAIN) multiplyPlain(f, tile + HEADER_BYTES, x, groups);
   else multiplyRelaxed(f, tile + HEADER_BYTES, x, groups);
 }
 
-function multiplyFloats(f: usize, tile: usize, x: usize, groups: i32): void {
+function multiplyDifferences(f: usize, tile: usize, x: usize, groups: i32, block: i32, how: i32): void {
+  multiplyFloats(true, f, tile, x, groups);
+}
+
+/** `zeros`: whether there are zero points. */
+// @ts-ignore: decorator
+@inline function multiplyFloats(zeros: bool, f: usize, tile: usize, x: usize, groups: i32): void {
   const flip = i8x16.splat(-128);
   for (let $v = 0; $v < 4; $v++) {
     let f$v = v128.load(f, 16 * $v);
     let s$v = v128.load(tile, 16 * $v);
+    let z$v = f32x4.convert_i32x4_s(zerosOf(tile, $v));
   }
   for (let p = tile + HEADER_BYTES; groups > 0; groups--) {
     for (let $v = 0; $v < 4; $v++) let a$v = f32x4.splat(0);
@@ -138,7 +179,7 @@ function multiplyFloats(f: usize, tile: usize, x: usize, groups: i32): void {
       for (let $i = 0; $i < 4; $i++) let x$i = v128.load32_splat(x, 4 * $i);
       for (let $v = 0; $v < 4; $v++) {
         const codes = v128.xor(v128.load(p, 256 * ($v / 2) + 16 * ($v % 2)), flip);
-        for (let $i = 0; $i < 4; $i++) a$v = madd(x$i, byte(codes, $i), a$v);
+        for (let $i = 0; $i < 4; $i++) a$v = madd(x$i, zeros ? f32x4.sub(byte(codes, $i), z$v) : byte(codes, $i), a$v);
       }
       p += 32;
       x += 16;
@@ -198,5 +239,14 @@ function unpack(scales: usize, codes: usize, tile: usize, group: i32, count: i32
   for (let g = 0; g < count; g++) {
     if (how == FLOATS) memory.copy(scales + <usize>g * SCALES_BYTES, tile, SCALES_BYTES);
     unpackBytes(codes + <usize>g * codesBytes(how), tile + HEADER_BYTES + <usize>(group + g) * GROUP_BYTES, how);
+  }
+}
+
+/** The codes as f32 with the zero points taken off: an int8 has no room for the difference. */
+function unpackDifferences(scales: usize, codes: usize, tile: usize, group: i32, count: i32, block: i32, how: i32): void {
+  unpack(scales, codes, tile, group, count, block, how);
+  for (let $v = 0; $v < 4; $v++) let z$v = f32x4.convert_i32x4_s(zerosOf(tile, $v));
+  for (let end = codes + <usize>count * codesBytes(FLOATS); codes < end; codes += 64) {
+    for (let $v = 0; $v < 4; $v++) v128.store(codes, f32x4.sub(v128.load(codes, 16 * $v), z$v), 16 * $v);
   }
 }

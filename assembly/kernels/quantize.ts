@@ -2,12 +2,13 @@
 //
 //   group:  Σ q[c], c mod 4 < 2 (i16) | Σ q[c], c mod 4 ≥ 2 (i16) | q[0 .. 32) | qb8 only: scale d (f32)
 //   qb8:    group | group | …                                      40 bytes per group; x ≈ d · q
-//   qd8:    scale s (f32), zero point z (i32), 8 bytes 0 | group | …   16 + 36 bytes per group; x ≈ s · (q − z)
+//   qd8:    scale s (f32), zero point z (i32), Σ q of the row (i32), 4 bytes 0 | group | …
+//                                                               16 + 36 bytes per group; x ≈ s · (q − z)
 //
 // A last group with fewer columns is filled up with zeros.
 
 import { F32, QD8 } from "../types";
-import { GROUP, QB8_BYTES, QD8_BYTES, QD8_HEADER_BYTES, qd8RowBytes } from "../int8";
+import { GROUP, ones, QB8_BYTES, QD8_BYTES, QD8_HEADER_BYTES, qd8RowBytes } from "../int8";
 import { nearestInteger } from "../simd";
 
 /**
@@ -60,7 +61,7 @@ const F32_EPSILON: f32 = 1.1920928955078125e-7;
 @inline function quantizeRow(y: usize, x: usize, k: i32, s: f32, z: i32, divide: bool): void {
   store<f32>(y, s);
   store<i32>(y, z, 4);
-  store<i64>(y, 0, 8);
+  store<i32>(y, 0, 12);
   let to = y + QD8_HEADER_BYTES;
   const inverse: f32 = 1 / s;
   const by = f32x4.splat(divide ? s : inverse);
@@ -72,13 +73,19 @@ const F32_EPSILON: f32 = 1.1920928955078125e-7;
     x += 128;
     to += QD8_BYTES;
   }
-  if (c == k) return;
-  store<i32>(to, 0);
-  for (let i = 0; i < GROUP; i++, x += 4) {
-    const q = c + i < k ? clamp(<i32>nearest<f32>(divide ? load<f32>(x) / s : load<f32>(x) * inverse) + z) : 0;
-    store<i8>(to + i, <i8>q, 4);
-    store<i16>(to + (i & 2), <i16>(load<i16>(to + (i & 2)) + q));
+  if (c < k) {
+    store<i32>(to, 0);
+    for (let i = 0; i < GROUP; i++, x += 4) {
+      const q = c + i < k ? clamp(<i32>nearest<f32>(divide ? load<f32>(x) / s : load<f32>(x) * inverse) + z) : 0;
+      store<i8>(to + i, <i8>q, 4);
+      store<i16>(to + (i & 2), <i16>(load<i16>(to + (i & 2)) + q));
+    }
   }
+  let sum = i32x4.splat(0);
+  for (let group = y + QD8_HEADER_BYTES, end = y + qd8RowBytes(k); group < end; group += QD8_BYTES) {
+    sum = i32x4.add(sum, i32x4.dot_i16x8_s(v128.load32_zero(group), ones()));
+  }
+  store<i32>(y, i32x4.extract_lane(sum, 0), 8);
 }
 
 /** Stores a group's 32 codes, cut to −128 … 127, with their two sums. */

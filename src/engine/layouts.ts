@@ -88,16 +88,13 @@ const nibbles =
 	(n, k, block) =>
 		tiled(n) * (k / 2 + (scaleBytes * k) / block + 4);
 
-/** 8-bit codes, a scale per row, and the sum of each row. */
-const perRow: LayoutInfo["bytes"] = (n, k) =>
-	tiled(n) * (8 + 32 * Math.ceil(k / 32));
+/** 4-bit codes, an f32 scale and a byte of zero point per block, and the sum of each row. */
+const nibblesWithZeros: LayoutInfo["bytes"] = (n, k, block) =>
+	tiled(n) * (k / 2 + (5 * k) / block + 4);
 
-/** A byte per weight, a scale per block (0 columns: one per row), and `header` bytes per row. */
-const bytewise =
-	(header: number): LayoutInfo["bytes"] =>
-	(n, k, block) =>
-		tiled(n) *
-		(header + 4 * Math.ceil(k / (block || k)) + 32 * Math.ceil(k / 32));
+/** 8-bit codes, a scale, a sum and a zero point per row. */
+const perRow: LayoutInfo["bytes"] = (n, k) =>
+	tiled(n) * (9 + 32 * Math.ceil(k / 32));
 
 /** As many bytes as `columns` columns of each row take in a file. */
 const blocks =
@@ -149,6 +146,24 @@ export const layouts = {
 		activation: "qs8",
 		bytes: perRow,
 	},
+	f32_qc8zw: {
+		gemm: "gemm_f32_qc8zw",
+		embed: "embed_qc8w",
+		activation: "f32",
+		bytes: perRow,
+	},
+	qd8_qc8zw: {
+		gemm: "gemm_qd8_qc8w",
+		embed: "embed_qc8w",
+		activation: "qd8",
+		bytes: perRow,
+	},
+	qs8_qc8zw: {
+		gemm: "gemm_qd8_qc8w",
+		embed: "embed_qc8w",
+		activation: "qs8",
+		bytes: perRow,
+	},
 	f32_qb4w_f16: {
 		gemm: "gemm_f32_qb4w_f16",
 		embed: "embed_qb4w_f16",
@@ -191,35 +206,29 @@ export const layouts = {
 		activation: "qd8",
 		bytes: nibbles(4),
 	},
-	f32_qb8w_f32: {
-		gemm: "gemm_f32_qb8w_f32",
-		embed: "embed_qb8w_f32",
+	f32_qb4zw_f32: {
+		gemm: "gemm_f32_qb4zw_f32",
+		embed: "embed_qb4zw_f32",
 		activation: "f32",
-		bytes: bytewise(4),
+		bytes: nibblesWithZeros,
 	},
-	qd8_qb8w_f32: {
-		gemm: "gemm_qd8_qb8w_f32",
-		embed: "embed_qb8w_f32",
+	qb8_qb4zw_f32: {
+		gemm: "gemm_qb8_qb4zw_f32",
+		embed: "embed_qb4zw_f32",
+		activation: "qb8",
+		bytes: nibblesWithZeros,
+	},
+	qd8_qb4zw_f32: {
+		gemm: "gemm_qd8_qb4zw_f32",
+		embed: "embed_qb4zw_f32",
 		activation: "qd8",
-		bytes: bytewise(4),
+		bytes: nibblesWithZeros,
 	},
-	qs8_qb8w_f32: {
-		gemm: "gemm_qd8_qb8w_f32",
-		embed: "embed_qb8w_f32",
+	qs8_qb4zw_f32: {
+		gemm: "gemm_qd8_qb4zw_f32",
+		embed: "embed_qb4zw_f32",
 		activation: "qs8",
-		bytes: bytewise(4),
-	},
-	f8e4m3w: {
-		gemm: "gemm_f32_f8e4m3w",
-		embed: "embed_f8e4m3w",
-		activation: "f32",
-		bytes: bytewise(0),
-	},
-	f8e5m2w: {
-		gemm: "gemm_f32_f8e5m2w",
-		embed: "embed_f8e5m2w",
-		activation: "f32",
-		bytes: bytewise(0),
+		bytes: nibblesWithZeros,
 	},
 	qb8_qb5w: {
 		gemm: "gemm_qb8_qb5w",

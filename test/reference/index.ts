@@ -3,7 +3,6 @@ import * as attention from "./attention.ts";
 import * as elementwise from "./elementwise.ts";
 import type { Entry } from "./entry.ts";
 import * as floatw from "./floatw.ts";
-import * as f8w from "./f8w.ts";
 import * as fused from "./fused.ts";
 import * as iq4nlw from "./iq4nlw.ts";
 import * as iq4xsw from "./iq4xsw.ts";
@@ -23,9 +22,9 @@ import * as q4kw from "./q4kw.ts";
 import * as q5kw from "./q5kw.ts";
 import * as q6kw from "./q6kw.ts";
 import * as qb4w from "./qb4w.ts";
+import * as qb4zw from "./qb4zw.ts";
 import * as qb5w from "./qb5w.ts";
 import * as qb8w from "./qb8w.ts";
-import * as qb8wF32 from "./qb8w-f32.ts";
 import * as qc8w from "./qc8w.ts";
 import {
 	quantize_f32_qb8,
@@ -43,7 +42,6 @@ import * as tq2w from "./tq2w.ts";
 export const reference: { readonly [K in KernelName]: Entry<K> } = {
 	...attention,
 	...elementwise,
-	...f8w,
 	...floatw,
 	...fused,
 	...iq4nlw,
@@ -62,9 +60,9 @@ export const reference: { readonly [K in KernelName]: Entry<K> } = {
 	...q5kw,
 	...q6kw,
 	...qb4w,
+	...qb4zw,
 	...qb5w,
 	...qb8w,
-	...qb8wF32,
 	...qc8w,
 	quantize_f32_qb8,
 	quantize_f32_qd8,

@@ -78,7 +78,8 @@ export const qd8: Form = {
 	},
 	write: (memory, address, { codes, scale, zero }) => {
 		memory.f32(address).set([scale(0), 0, 0, 0]);
-		memory.i32(address)[1] = zero;
+		const sum = codes.reduce((total, q) => total + q, 0);
+		memory.i32(address + 4).set([zero, sum]);
 		for (let c = 0, at = address + 16; c < codes.length; c += GROUP, at += 36)
 			writeGroup(memory, at, codes.slice(c, c + GROUP));
 	},
