@@ -1,5 +1,16 @@
 // The list of kernels of layouts that few models have. They are a module of their own, which only those models load.
 export {
+  embed_f8e4m3w,
+  embed_f8e5m2w,
+  gemm_f32_f8e4m3w,
+  gemm_f32_f8e5m2w,
+  pack_f8e4m3w_f8_e4m3,
+  pack_f8e4m3w_f8_e4m3_bf16,
+  pack_f8e4m3w_f8_e4m3_f16,
+  pack_f8e4m3w_f8_e4m3_f32,
+  pack_f8e5m2w_f8_e5m2,
+} from "./kernels/f8w";
+export {
   embed_iq4nlw,
   embed_mxfp4w,
   gemm_qb8_iq4nlw,
@@ -42,5 +53,13 @@ export {
   pack_q5_1w_q5_1,
   pack_qb5w_q5_0,
 } from "./kernels/qb5w";
+export {
+  embed_qb8w_f32,
+  gemm_f32_qb8w_f32,
+  gemm_qd8_qb8w_f32,
+  pack_qb8w_f32_i8_bf16,
+  pack_qb8w_f32_i8_f16,
+  pack_qb8w_f32_i8_f32,
+} from "./kernels/qb8w-f32";
 export { embed_tq1w, gemm_qk8_tq1w, pack_tq1w_tq1_0 } from "./kernels/tq1w";
 export { embed_tq2w, gemm_qk8_tq2w, pack_tq2w_tq2_0 } from "./kernels/tq2w";

@@ -96,6 +96,13 @@ const nibblesWithZeros: LayoutInfo["bytes"] = (n, k, block) =>
 const perRow: LayoutInfo["bytes"] = (n, k) =>
 	tiled(n) * (9 + 32 * Math.ceil(k / 32));
 
+/** A byte per weight, a scale per block (0 columns: one per row), and `header` bytes per row. */
+const bytewise =
+	(header: number): LayoutInfo["bytes"] =>
+	(n, k, block) =>
+		tiled(n) *
+		(header + 4 * Math.ceil(k / (block || k)) + 32 * Math.ceil(k / 32));
+
 /** As many bytes as `columns` columns of each row take in a file. */
 const blocks =
 	(columns: number, bytes: number): LayoutInfo["bytes"] =>
@@ -229,6 +236,36 @@ export const layouts = {
 		embed: "embed_qb4zw_f32",
 		activation: "qs8",
 		bytes: nibblesWithZeros,
+	},
+	f32_qb8w_f32: {
+		gemm: "gemm_f32_qb8w_f32",
+		embed: "embed_qb8w_f32",
+		activation: "f32",
+		bytes: bytewise(4),
+	},
+	qd8_qb8w_f32: {
+		gemm: "gemm_qd8_qb8w_f32",
+		embed: "embed_qb8w_f32",
+		activation: "qd8",
+		bytes: bytewise(4),
+	},
+	qs8_qb8w_f32: {
+		gemm: "gemm_qd8_qb8w_f32",
+		embed: "embed_qb8w_f32",
+		activation: "qs8",
+		bytes: bytewise(4),
+	},
+	f8e4m3w: {
+		gemm: "gemm_f32_f8e4m3w",
+		embed: "embed_f8e4m3w",
+		activation: "f32",
+		bytes: bytewise(0),
+	},
+	f8e5m2w: {
+		gemm: "gemm_f32_f8e5m2w",
+		embed: "embed_f8e5m2w",
+		activation: "f32",
+		bytes: bytewise(0),
 	},
 	qb8_qb5w: {
 		gemm: "gemm_qb8_qb5w",

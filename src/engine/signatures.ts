@@ -27,6 +27,10 @@ export const signatures = {
 	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
 	embed_f32w: [["y", "F32"], ["tokens", "I32"], ["w", "F32W"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
+	embed_f8e4m3w: [["y", "F32"], ["tokens", "I32"], ["w", "F8E4M3W"], ["d", "i32"], ["block", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
+	embed_f8e5m2w: [["y", "F32"], ["tokens", "I32"], ["w", "F8E5M2W"], ["d", "i32"], ["block", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
 	embed_iq4nlw: [["y", "F32"], ["tokens", "I32"], ["w", "IQ4NLW"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
 	embed_iq4xsw: [["y", "F32"], ["tokens", "I32"], ["w", "IQ4XSW"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
@@ -63,6 +67,8 @@ export const signatures = {
 	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
 	embed_qb8w: [["y", "F32"], ["tokens", "I32"], ["w", "QB8W"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
+	embed_qb8w_f32: [["y", "F32"], ["tokens", "I32"], ["w", "QB8W"], ["d", "i32"], ["block", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
 	embed_qc8w: [["y", "F32"], ["tokens", "I32"], ["w", "QC8W"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
 	embed_tq1w: [["y", "F32"], ["tokens", "I32"], ["w", "TQ1W"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
@@ -87,6 +93,10 @@ export const signatures = {
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_f32_f32w: [["y", "F32"], ["x", "F32"], ["w", "F32W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+	gemm_f32_f8e4m3w: [["y", "F32"], ["x", "F32"], ["w", "F8E4M3W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+	gemm_f32_f8e5m2w: [["y", "F32"], ["x", "F32"], ["w", "F8E5M2W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_f32_lut4w_f32: [["y", "F32"], ["x", "F32"], ["w", "LUT4W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_f32_lut4w_u8: [["y", "F32"], ["x", "F32"], ["w", "LUT4W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
@@ -98,6 +108,8 @@ export const signatures = {
 	gemm_f32_qb4w_f32: [["y", "F32"], ["x", "F32"], ["w", "QB4W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_f32_qb4zw_f32: [["y", "F32"], ["x", "F32"], ["w", "QB4ZW"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+	gemm_f32_qb8w_f32: [["y", "F32"], ["x", "F32"], ["w", "QB8W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_f32_qc8w: [["y", "F32"], ["x", "F32"], ["w", "QC8W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
@@ -126,6 +138,8 @@ export const signatures = {
 	gemm_qd8_qb4w_f32: [["y", "F32"], ["x", "QD8"], ["w", "QB4W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_qd8_qb4zw_f32: [["y", "F32"], ["x", "QD8"], ["w", "QB4ZW"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+	gemm_qd8_qb8w_f32: [["y", "F32"], ["x", "QD8"], ["w", "QB8W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_qd8_qc8w: [["y", "F32"], ["x", "QD8"], ["w", "QC8W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
@@ -160,6 +174,16 @@ export const signatures = {
 	pack_f16w_f16: [["dst", "F16W"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** dst = the tiles of rows [lo, hi) of f32[n, k]; src holds those rows. Units are rows, in multiples of 16. */
 	pack_f32w_f32: [["dst", "F32W"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** dst = the tiles of rows [lo, hi) of E4M3[n, k]; src holds those rows. Units are rows, in multiples of 16. */
+	pack_f8e4m3w_f8_e4m3: [["dst", "F8E4M3W"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** dst = the tiles of rows [lo, hi) of E4M3[n, k] with bf16 scales [n, ⌈k / block⌉]; codes and scales hold those rows. Units are rows, in multiples of 16. */
+	pack_f8e4m3w_f8_e4m3_bf16: [["dst", "F8E4M3W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** The same with f16 scales. */
+	pack_f8e4m3w_f8_e4m3_f16: [["dst", "F8E4M3W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** The same with f32 scales. */
+	pack_f8e4m3w_f8_e4m3_f32: [["dst", "F8E4M3W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** dst = the tiles of rows [lo, hi) of E5M2[n, k]; src holds those rows. Units are rows, in multiples of 16. */
+	pack_f8e5m2w_f8_e5m2: [["dst", "F8E5M2W"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** dst = the tiles of rows [lo, hi) of IQ4_NL[n, k]; src holds those rows. Units are rows, in multiples of 16. */
 	pack_iq4nlw_iq4_nl: [["dst", "IQ4NLW"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** dst = the tiles of rows [lo, hi) of IQ4_XS[n, k]; src holds those rows. Units are rows, in multiples of 16. */
@@ -210,6 +234,12 @@ export const signatures = {
 	pack_qb4zw_f32_packed_f32: [["dst", "QB4ZW"], ["codes", "Bytes"], ["scales", "Bytes"], ["zeros", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** dst = the tiles of rows [lo, hi) of Q5_0[n, k]; src holds those rows. Units are rows, in multiples of 16. */
 	pack_qb5w_q5_0: [["dst", "QB5W"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** dst = the tiles of rows [lo, hi) of a matrix [n, k] of int8 codes with bf16 scales [n, k / block]; codes and scales hold those rows. Units are rows, in multiples of 16. */
+	pack_qb8w_f32_i8_bf16: [["dst", "QB8W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** The same with f16 scales. */
+	pack_qb8w_f32_i8_f16: [["dst", "QB8W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** The same with f32 scales. */
+	pack_qb8w_f32_i8_f32: [["dst", "QB8W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** dst = the tiles of rows [lo, hi) of Q8_0[n, k]; src holds those rows. Units are rows, in multiples of 16. */
 	pack_qb8w_q8_0: [["dst", "QB8W"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** The same with bf16 scales. */
@@ -276,6 +306,8 @@ export const signatures = {
 
 /** The kernels of the second module, assembly/rare.ts. */
 export const rareKernels = [
+	"embed_f8e4m3w",
+	"embed_f8e5m2w",
 	"embed_iq4nlw",
 	"embed_iq4xsw",
 	"embed_lut4w_f32",
@@ -288,11 +320,15 @@ export const rareKernels = [
 	"embed_q5kw",
 	"embed_qb4zw_f32",
 	"embed_qb5w",
+	"embed_qb8w_f32",
 	"embed_tq1w",
 	"embed_tq2w",
+	"gemm_f32_f8e4m3w",
+	"gemm_f32_f8e5m2w",
 	"gemm_f32_lut4w_f32",
 	"gemm_f32_lut4w_u8",
 	"gemm_f32_qb4zw_f32",
+	"gemm_f32_qb8w_f32",
 	"gemm_qb8_iq4nlw",
 	"gemm_qb8_mxfp4w",
 	"gemm_qb8_q4_1w",
@@ -300,12 +336,18 @@ export const rareKernels = [
 	"gemm_qb8_qb4zw_f32",
 	"gemm_qb8_qb5w",
 	"gemm_qd8_qb4zw_f32",
+	"gemm_qd8_qb8w_f32",
 	"gemm_qk8_iq4xsw",
 	"gemm_qk8_q2kw",
 	"gemm_qk8_q3kw",
 	"gemm_qk8_q5kw",
 	"gemm_qk8_tq1w",
 	"gemm_qk8_tq2w",
+	"pack_f8e4m3w_f8_e4m3",
+	"pack_f8e4m3w_f8_e4m3_bf16",
+	"pack_f8e4m3w_f8_e4m3_f16",
+	"pack_f8e4m3w_f8_e4m3_f32",
+	"pack_f8e5m2w_f8_e5m2",
 	"pack_iq4nlw_iq4_nl",
 	"pack_iq4xsw_iq4_xs",
 	"pack_lut4w_f32_bitsandbytes",
@@ -323,6 +365,9 @@ export const rareKernels = [
 	"pack_qb4zw_f32_packed_f16",
 	"pack_qb4zw_f32_packed_f32",
 	"pack_qb5w_q5_0",
+	"pack_qb8w_f32_i8_bf16",
+	"pack_qb8w_f32_i8_f16",
+	"pack_qb8w_f32_i8_f32",
 	"pack_tq1w_tq1_0",
 	"pack_tq2w_tq2_0",
 ] as const satisfies readonly (keyof typeof signatures)[];

@@ -2,6 +2,7 @@ import type { KernelName } from "../../src/engine/kernels.ts";
 import * as attention from "./attention.ts";
 import * as elementwise from "./elementwise.ts";
 import type { Entry } from "./entry.ts";
+import * as f8w from "./f8w.ts";
 import * as floatw from "./floatw.ts";
 import * as fused from "./fused.ts";
 import * as iq4nlw from "./iq4nlw.ts";
@@ -25,6 +26,7 @@ import * as qb4w from "./qb4w.ts";
 import * as qb4zw from "./qb4zw.ts";
 import * as qb5w from "./qb5w.ts";
 import * as qb8w from "./qb8w.ts";
+import * as qb8wF32 from "./qb8w-f32.ts";
 import * as qc8w from "./qc8w.ts";
 import {
 	quantize_f32_qb8,
@@ -42,6 +44,7 @@ import * as tq2w from "./tq2w.ts";
 export const reference: { readonly [K in KernelName]: Entry<K> } = {
 	...attention,
 	...elementwise,
+	...f8w,
 	...floatw,
 	...fused,
 	...iq4nlw,
@@ -63,6 +66,7 @@ export const reference: { readonly [K in KernelName]: Entry<K> } = {
 	...qb4zw,
 	...qb5w,
 	...qb8w,
+	...qb8wF32,
 	...qc8w,
 	quantize_f32_qb8,
 	quantize_f32_qd8,
