@@ -88,7 +88,7 @@ describe.runIf(isBuilt)("a model on the Hub", () => {
 			},
 		);
 		const wrong = await run(["inspect", "nano/smol", "--endpoint", "hub"]);
-		expect(wrong.err).toMatch(/^nibble: endpoint is "hub", expected/);
+		expect(wrong.err).toMatch(/^nibble: hub.endpoint is "hub", expected/);
 		expect(wrong.code).toBe(1);
 	});
 

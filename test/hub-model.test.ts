@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { HubOptions, LoadProgress, SourceOptions } from "../src/index.ts";
 import { loadTokenizer, Model, OptionError } from "../src/runtime/server.ts";
+import * as web from "../src/runtime/web.ts";
 import type { HubServer } from "./hub-server.ts";
 import { serveNano } from "./nano-hub.ts";
 
@@ -100,7 +101,9 @@ describe.each(uses)("%s", (_, use) => {
 			"no such branch, tag or commit",
 		);
 		await expect(ask({ endpoint: "hub" })).rejects.toThrow(OptionError);
-		await expect(ask({ token: "a\nb" })).rejects.toThrow(/^token is no token/);
+		await expect(ask({ token: "a\nb" })).rejects.toThrow(
+			/^hub.token is no token/,
+		);
 	});
 
 	test("takes the cache's folder, and whether to ask nobody", async () => {
@@ -141,6 +144,18 @@ test("chat templates come from the Hub, all of them", async () => {
 	});
 	expect(model.tokenizer.decode(promptTokenIds)).toBe(`${PROMPT}!`);
 	await model.dispose();
+});
+
+test("pages have the same options, but no folders", async () => {
+	server.token = "hf_sesame";
+	const hub = { endpoint: server.url, token: "hf_sesame", cache: false };
+	const { architecture } = await web.Model.inspect("nano/smol", { hub });
+	expect(architecture).toBe("SmolLM3ForCausalLM");
+	const tokenizer = await web.loadTokenizer("nano/smol", { hub });
+	expect(tokenizer.encode(PROMPT).length).toBeGreaterThan(1);
+	await expect(
+		web.loadTokenizer("nano/smol", { hub: { ...hub, cache: folder } }),
+	).rejects.toThrow("there are no folders here");
 });
 
 test("the environment says what options do not", async () => {

@@ -245,7 +245,7 @@ describe("a refusal says what to do", () => {
 		const { from } = await open();
 		expect(await rejection(from.open("model.safetensors"))).toMatchObject({
 			status: 401,
-			message: `nano/smol: its licence has to be accepted first, at ${server.url}/nano/smol; then give a token, as option \`token\` or in HF_TOKEN (401)`,
+			message: `nano/smol: its licence has to be accepted first, at ${server.url}/nano/smol; then give a token, as option \`hub.token\` or in HF_TOKEN (401)`,
 		});
 		const other = await open({ token: "hf_other" });
 		expect(await rejection(other.from.open("config.json"))).toMatchObject({

@@ -90,7 +90,7 @@ export async function writing<T>(
 		const hint =
 			code === "ENOSPC" ? "make space" : "see who may write to that folder";
 		throw new SourceError(
-			`the cache cannot be written: ${path}: ${cause.message}; ${hint}, set HF_HUB_CACHE to another folder, or load with \`cache: false\``,
+			`the cache cannot be written: ${path}: ${cause.message}; ${hint}, set HF_HUB_CACHE to another folder, or load with \`hub: { cache: false }\``,
 			{ cause },
 		);
 	}

@@ -186,7 +186,7 @@ async function writing(
 	} catch (cause) {
 		const why = cause instanceof Error ? cause.message : String(cause);
 		throw new SourceError(
-			`${storage.name} cannot be written: ${why}; make space, or load with \`cache: false\``,
+			`${storage.name} cannot be written: ${why}; make space, or load with \`hub: { cache: false }\``,
 			{ cause },
 		);
 	}

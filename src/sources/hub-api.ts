@@ -247,7 +247,7 @@ function refusal(
 	const error = (message: string) =>
 		new SourceError(`${repo}: ${message}`, { status, url });
 	const code = headers.get("x-error-code");
-	const giveToken = "give a token, as option `token` or in HF_TOKEN";
+	const giveToken = "give a token, as option `hub.token` or in HF_TOKEN";
 	if (code === "GatedRepo")
 		return error(
 			`its licence has to be accepted first, at ${endpoint}/${repo}; then ${hasToken ? "use a token of the account that accepted it" : giveToken} (${status})`,

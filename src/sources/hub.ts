@@ -119,7 +119,7 @@ function revisionOf(name: HubName, { revision }: HubOptions): string {
 	const chosen = name.revision ?? revision ?? "main";
 	if (revision !== undefined && revision !== chosen)
 		throw new OptionError(
-			`revision is "${revision}", but the name says "${name.revision}"`,
+			`hub.revision is "${revision}", but the name says "${name.revision}"`,
 		);
 	if (!staysInside(chosen))
 		throw new OptionError(
@@ -132,11 +132,11 @@ function revisionOf(name: HubName, { revision }: HubOptions): string {
 function checkAccess({ endpoint, token }: HubOptions): void {
 	if (endpoint !== undefined && !/^https?:\/\/[^/]/i.test(endpoint))
 		throw new OptionError(
-			`endpoint is "${endpoint}", expected an address such as ${ENDPOINT}`,
+			`hub.endpoint is "${endpoint}", expected an address such as ${ENDPOINT}`,
 		);
 	if (token !== undefined && !/^[\x21-\x7e]+$/.test(token))
 		throw new OptionError(
-			`token is ${token === "" ? "empty" : "no token: it has spaces or other characters that none has"}`,
+			`hub.token is ${token === "" ? "empty" : "no token: it has spaces or other characters that none has"}`,
 		);
 }
 
@@ -148,7 +148,9 @@ async function openCache(
 	if (typeof cache !== "string") return surroundings.openCache?.();
 	const opened = await surroundings.openCache?.(cache);
 	if (opened) return opened;
-	throw new OptionError(`cache is "${cache}", but there are no folders here`);
+	throw new OptionError(
+		`hub.cache is "${cache}", but there are no folders here`,
+	);
 }
 
 /** Asks what the revision is now. A Hub that cannot be reached is no obstacle to what is in the cache. */
