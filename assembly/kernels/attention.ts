@@ -5,7 +5,7 @@ import { headBytes, PAGE, padded, pageOf, writeHead } from "../pages";
 // y[t, h] = Σ_s softmax_s(q[t, h] · k[s, h / group] · scale) · v[s, h / group], group = heads / kv_heads.
 //
 //   keys of a row      |····page····|····page····| … |····page····|     64 positions each, ../pages.ts
-//                      |------------ segment ------------|----- …       512 positions: 8 pages
+//                      |------------ segment ------------|----- …       256 positions: 4 pages
 //   inside a segment   online softmax, page after page (../attend.ts)
 //   between segments   totals merged in order
 //
@@ -23,7 +23,7 @@ const PARTIAL_TILE: i32 = 4;
 /** Rows of a unit of attention_full_f32: units are ⌈rows / 128⌉ · kv_heads. ATTENTION_FULL_TILE there. */
 const FULL_TILE: i32 = 128;
 /** Positions of a segment. ATTENTION_SEGMENT there. */
-const SEGMENT: i32 = 512;
+const SEGMENT: i32 = 256;
 
 /** Attention over pages of f32. Units are tiles of 32 rows × kv heads. */
 export function attention_f32(y: F32, q: F32, kv: KV, table: I32, sequence: I32, position: I32, last: I32, rows: i32, heads: i32, kv_heads: i32, d: i32, pages: i32, page_bytes: i32, scale: f32, window: i32, scratch: Scratch, lo: i32, hi: i32): void {

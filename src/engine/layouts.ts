@@ -33,7 +33,7 @@ export const ATTENTION_PARTIAL_TILE = 4;
 /** Rows of a unit of attention_full_f32: ⌈rows / 128⌉ · kv heads units. */
 export const ATTENTION_FULL_TILE = 128;
 /** Positions of a segment: attention_partial_* writes 4 + (d rounded up to 16) f32 per row, head and segment. */
-export const ATTENTION_SEGMENT = 512;
+export const ATTENTION_SEGMENT = 256;
 /** The largest head that fits into scratch memory with its tile of queries. */
 export const ATTENTION_MAX_HEAD = 336;
 /** The most query heads that may share a kv head, for the same reason. */

@@ -4,6 +4,7 @@ import {
 	ATTENTION_SEGMENT,
 	ATTENTION_TILE,
 	type CacheType,
+	PAGE_POSITIONS,
 	pageBytes,
 } from "../../src/engine/layouts.ts";
 import type { Entry, Tolerance, View } from "./entry.ts";
@@ -140,7 +141,9 @@ function partial(type: CacheType): Entry<Partial> {
 			Object.entries(scenes).map(([name, scene]) => [
 				name,
 				(o) => {
-					const segments = Math.ceil(scene.pages / 8);
+					const segments = Math.ceil(
+						(scene.pages * PAGE_POSITIONS) / ATTENTION_SEGMENT,
+					);
 					const record = Math.ceil(scene.d / 16) * 16 + 4;
 					const records = scene.rows.length * scene.heads * segments;
 					return {
@@ -313,7 +316,10 @@ export const attention_merge_f32: Entry<"attention_merge_f32"> = {
 			const first = window === 0 ? 0 : Math.max(position - window + 1, 0);
 			const end = memory.i32(args.last)[t]! + 1;
 			const seen = Array.from({ length: segments }, (_, s) => s)
-				.filter((s) => s * 512 < end && (s + 1) * 512 > first)
+				.filter(
+					(s) =>
+						s * ATTENTION_SEGMENT < end && (s + 1) * ATTENTION_SEGMENT > first,
+				)
 				.map((s) => memory.f32(args.partial + 4 * (u * segments + s) * record));
 			const m = Math.max(...seen.map((part) => part[0]!));
 			const weights = seen.map((part) => 2 ** (part[0]! - m));
@@ -329,7 +335,7 @@ export const attention_merge_f32: Entry<"attention_merge_f32"> = {
 	grain: 1,
 	tolerance,
 	cases: {
-		"no, one, two and four segments": (o) =>
+		"no, one, four and seven segments": (o) =>
 			mergeOperands(o, [-1, 0, 1000, 1600], 0, 24),
 		"one row of a window, heads of 20": (o) =>
 			mergeOperands(o, [1600], 600, 20),
@@ -342,7 +348,7 @@ function mergeOperands(
 	window: number,
 	d: number,
 ) {
-	const [heads, segments] = [2, 4];
+	const [heads, segments] = [2, 7];
 	const record = Math.ceil(d / 16) * 16 + 4;
 	const partials = Array.from(
 		{ length: last.length * heads * segments },
