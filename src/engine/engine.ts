@@ -50,7 +50,7 @@ export interface Engine {
 	createSequence(): Sequence;
 	/**
 	 * Runs one step: appends each feed's tokens to its sequence. Resolves to f32[V] per wanted row, in order; the arrays
-	 * are the caller's. One step at a time. Rejects with ContextError, or with EngineError, after which the engine is dead.
+	 * are the caller's, and may be given by it. One step at a time. Rejects with ContextError, or with EngineError, after which the engine is dead.
 	 */
 	step(feeds: readonly Feed[]): Promise<Float32Array[]>;
 	/**
@@ -171,9 +171,15 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 			for (const { sequence, tokens } of feeds)
 				sequence.length += tokens.length;
 			const at = scheduled[program]!.addresses[0]!;
-			const results = Array.from({ length: outputs }, (_, o) =>
-				logitsMemory.f32(at + 4 * o * vocabulary, vocabulary).slice(),
+			const found = feeds.flatMap(({ outputs, into }) =>
+				new Array<Float32Array | undefined>(outputs).fill(into),
 			);
+			const results = found.map((into, o) => {
+				const row = logitsMemory.f32(at + 4 * o * vocabulary, vocabulary);
+				if (into === undefined) return row.slice();
+				into.set(row);
+				return into;
+			});
 			report(programs[program]!, { rows: rows.token.length, outputs }, start);
 			return results;
 		},

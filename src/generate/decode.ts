@@ -69,16 +69,16 @@ function chunkEnd(
 /**
  * Yields token after token; the caller stops when it has enough. Each is fed back only when the next one is wanted.
  * @param ids prompt tokens, which the sequence holds; generated ones are appended
+ * @param logits of the prompt's last token; those of later tokens are written over them
  */
 export async function* decode(
 	step: Stepper,
 	sequence: Sequence,
 	ids: number[],
-	first: Float32Array,
+	logits: Float32Array,
 	sampler: Sampler,
 	signal?: AbortSignal,
 ): AsyncGenerator<number, void, undefined> {
-	let logits = first;
 	for (;;) {
 		signal?.throwIfAborted();
 		const next = sampler.next(logits, ids);
@@ -86,8 +86,7 @@ export async function* decode(
 		ids.push(id);
 		yield id;
 		signal?.throwIfAborted();
-		[logits] = (await step([{ sequence, tokens: [id], outputs: 1 }])) as [
-			Float32Array,
-		];
+		// A fresh array of this size would be memory that the system has to clear first.
+		await step([{ sequence, tokens: [id], outputs: 1, into: logits }]);
 	}
 }
