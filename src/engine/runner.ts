@@ -1,4 +1,4 @@
-import type { Kernels } from "./kernels.ts";
+import { type Kernels, parameterNames } from "./kernels.ts";
 import { type Call, type Program, type Step, unitsOf } from "./program.ts";
 
 /** A memory and the kernels over it. A WebAssembly memory ends at 4 GiB, so large models have several. */
@@ -14,6 +14,8 @@ interface BoundCall {
 	readonly grain: number;
 	/** Whether every part does all units. */
 	readonly own: boolean;
+	/** Units of the smallest range that is worth taking. */
+	readonly least: number;
 }
 
 /** A program bound to one part and one kind of step: no lookups and no allocation are left for the run itself. */
@@ -36,10 +38,20 @@ export function bind(
 			units: unitsOf(call.units, step),
 			grain: call.grain,
 			own: call.own ?? false,
+			least: leastUnits(call, step),
 		}));
 		const shared = calls.filter((call) => !call.own);
 		return { calls, total: shared.reduce((sum, call) => sum + call.units, 0) };
 	});
+}
+
+/** Multiply-adds that take a core about 2 µs: taking a range and saying that it is done costs a twentieth of that. */
+const RANGE_PRODUCTS = 65536;
+
+function leastUnits({ kernel, args, grain }: Call, step: Step): number {
+	if (kernel === "copy" || !kernel.startsWith("gemm_")) return grain;
+	const k = args[parameterNames(kernel).indexOf("k")] as number;
+	return Math.ceil(RANGE_PRODUCTS / (k * step.rows * grain)) * grain;
 }
 
 /** Bound programs kept: decode repeats one kind of step, prefill another. */
@@ -111,7 +123,7 @@ export interface Sharing {
 	wait(instruction: number, total: number): void;
 }
 
-/** Ranges per part and call: enough that a part which loses its core for a while does not hold up the others. */
+/** Ranges per part and call, where they are large enough: enough that a part which loses its core for a while does not hold up the others. */
 const RANGES_PER_PART = 8;
 
 /** Runs a bound program as one of `parts`. The same function serves a single thread (without sharing) and every worker. */
@@ -122,14 +134,14 @@ export function run(
 ): void {
 	let call = 0;
 	for (const [instruction, { calls, total }] of program.entries()) {
-		for (const { run, units, grain, own } of calls) {
+		for (const { run, units, grain, own, least } of calls) {
 			if (own || sharing === undefined) {
 				if (units > 0) run(0, units);
 				call++;
 				continue;
 			}
-			const size =
-				Math.ceil(units / (parts * RANGES_PER_PART * grain)) * grain || grain;
+			const share = units / (parts * RANGES_PER_PART);
+			const size = Math.max(Math.ceil(share / grain) * grain, least);
 			for (;;) {
 				const lo = sharing.take(call, size, units);
 				if (lo < 0) break;
