@@ -72,3 +72,4 @@ export type {
 export { version } from "./version.ts";
 export type { PanAndScan } from "./vision/crops.ts";
 export type { RawImage } from "./vision/image.ts";
+export type { Inputs } from "./weights.ts";
