@@ -1,5 +1,6 @@
 // The embedded model, quantized and written as each library would publish it.
 import { readFileSync } from "node:fs";
+import type { Checkpoint } from "../src/formats/checkpoint.ts";
 import { openCheckpoint } from "../src/formats/open.ts";
 import { findMatrix, matrixNames } from "../src/quant/scheme.ts";
 import { bytesRepository } from "../src/sources/bytes.ts";
@@ -48,7 +49,7 @@ export function nano(): Repository {
 	return bytesRepository({ ...companions(), [file]: weights }, "nano");
 }
 
-interface Matrix {
+export interface Matrix {
 	readonly shape: readonly number[];
 	readonly values: Float32Array;
 }
@@ -330,13 +331,24 @@ export async function nanoNf4(dtype: "float32" | "bfloat16"): Promise<Files> {
 	return { ...config, "model.safetensors": writeSafetensors(tensors) };
 }
 
+/** The model with the numbers that a checkpoint's weights stand for, as f32. */
+export async function decodedNano(checkpoint: Checkpoint): Promise<Files> {
+	const tensors: Record<string, WriteTensor> = {};
+	for (const name of matrixNames(checkpoint)) {
+		const matrix = (await findMatrix(checkpoint, name))!;
+		const { shape, rows } = matrix;
+		tensors[name] = { ...f32(await matrix.decode(0, rows)), shape };
+	}
+	return { ...companions(), "model.safetensors": writeSafetensors(tensors) };
+}
+
 const f32 = (values: Float32Array): WriteTensor => ({
 	dtype: "F32",
 	shape: [values.length],
 	data: bytesOf(values),
 });
 
-function plainTensors(
+export function plainTensors(
 	plain: ReadonlyMap<string, Matrix>,
 ): Record<string, WriteTensor> {
 	const entries = [...plain].map(([key, { shape, values }]) => {
@@ -346,14 +358,14 @@ function plainTensors(
 	return Object.fromEntries(entries);
 }
 
-function withConfig(changes: Readonly<Record<string, unknown>>): Files {
+export function withConfig(changes: Readonly<Record<string, unknown>>): Files {
 	const files = companions();
 	const config = JSON.parse(new TextDecoder().decode(files["config.json"]));
 	const text = JSON.stringify({ ...config, ...changes });
 	return { ...files, "config.json": new TextEncoder().encode(text) };
 }
 
-function bytesOf(view: ArrayBufferView): Uint8Array {
+export function bytesOf(view: ArrayBufferView): Uint8Array {
 	return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 }
 

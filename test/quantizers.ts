@@ -156,3 +156,32 @@ export function nf4(w: Float32Array, block = 64): Quantized {
 	}
 	return { codes, scales, block };
 }
+
+/** Integers with zero points: i8[rows, cols / block] beside the scales. */
+export interface Asymmetric extends Quantized {
+	readonly zeros: Int8Array;
+}
+
+/** compressed-tensors' min-max observer, asymmetric, in f32: the range of a block, 0 included, over all codes. */
+export function compressedTensorsAsymmetric(
+	w: Float32Array,
+	bits: number,
+	block: number,
+): Asymmetric {
+	const [low, high] = range(bits);
+	const codes = new Int8Array(w.length);
+	const scales = new Float32Array(w.length / block);
+	const zeros = new Int8Array(scales.length);
+	for (const g of scales.keys()) {
+		const own = w.subarray(g * block, (g + 1) * block);
+		const least = min(0, ...own);
+		const scale = fround((max(0, ...own) - least) / (high - low));
+		scales[g] = scale === 0 ? 2 ** -23 : scale;
+		zeros[g] = roundHalfEven(clamp(low - least / scales[g]!, low, high));
+		for (const [i, value] of own.entries()) {
+			const q = fround(value / scales[g]!) + zeros[g]!;
+			codes[g * block + i] = roundHalfEven(clamp(q, low, high));
+		}
+	}
+	return { codes, scales, zeros, block };
+}

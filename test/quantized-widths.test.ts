@@ -1,0 +1,147 @@
+import { describe, expect, test } from "vitest";
+import { openCheckpoint } from "../src/formats/open.ts";
+import { findMatrix } from "../src/quant/scheme.ts";
+import { Model } from "../src/runtime/server.ts";
+import { bytesRepository } from "../src/sources/bytes.ts";
+import { layoutName } from "../src/weights.ts";
+import { fixtureJson } from "./fixture.ts";
+import { decodedNano } from "./quantized-nano.ts";
+import {
+	nanoFloat8,
+	nanoFp8,
+	nanoIntx,
+	nanoWidth,
+	type Width,
+} from "./quantized-widths.ts";
+
+type Files = Record<string, Uint8Array>;
+
+const LINEAR = "model.layers.0.mlp.down_proj.weight";
+const { input_ids: ids } = fixtureJson("quantized-logits.json")
+	.w8a16_ct_channel[0];
+
+async function logits(files: Files): Promise<Float32Array[]> {
+	await using model = await Model.load(bytesRepository(files, "nano"));
+	return await model.logits(ids, { all: true });
+}
+
+const largest = (values: Float32Array) =>
+	values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+
+/** Of the largest logit: with f32 inputs only the order of additions differs. */
+const SUMS = 1e-5;
+/** Inputs rounded to int8 are right to about 1 in 250, in each layer. */
+const QUANTIZED_INPUTS = 0.05;
+
+const name = ({ bits, group, asymmetric, dynamic }: Width) =>
+	`int${bits} ${group ? `g${group}` : "per row"}${asymmetric ? ", zero points" : ""}${dynamic ? ", int8 inputs" : ""}`;
+
+const packed = (width: Width, form: "loose" | "dense", layout: string) =>
+	[
+		`compressed-tensors ${name(width)}, ${form}`,
+		() => nanoWidth(width, form),
+		layout,
+	] as const;
+const bytes = (width: Width, layout: string) =>
+	[
+		`compressed-tensors ${name(width)}, a byte each`,
+		() => nanoWidth(width, "bytes"),
+		layout,
+	] as const;
+const intx = (width: Width, layout: string) =>
+	[`torchao ${name(width)}`, () => nanoIntx(width), layout] as const;
+
+test.each<readonly [string, () => Promise<Files>, string]>([
+	packed({ bits: 2, group: 128 }, "dense", "f32_qb4w_f32"),
+	packed({ bits: 3, group: 64 }, "dense", "f32_qb4w_f32"),
+	packed({ bits: 3 }, "loose", "f32_qb4w_f32"),
+	packed({ bits: 3, group: 128, asymmetric: true }, "dense", "f32_qb4w_f32"),
+	packed({ bits: 5, group: 32 }, "dense", "f32_qb8w_f32"),
+	packed({ bits: 6, group: 128 }, "loose", "f32_qb8w_f32"),
+	packed({ bits: 7, group: 128, asymmetric: true }, "loose", "f32_qb8w_f32"),
+	packed({ bits: 7, asymmetric: true }, "dense", "f32_qc8w"),
+	packed({ bits: 8, group: 128 }, "dense", "f32_qb8w_f32"),
+	packed({ bits: 8, group: 32, dynamic: true }, "dense", "qs8_qb8w_f32"),
+	bytes({ bits: 8, group: 256 }, "f32_qb8w_f32"),
+	bytes({ bits: 6, asymmetric: true }, "f32_qc8w"),
+	intx({ bits: 1, group: 32, asymmetric: true }, "f32_qb4w_f32"),
+	intx({ bits: 2, group: 32, asymmetric: true }, "f32_qb4w_f32"),
+	intx({ bits: 3, group: 64, dynamic: true }, "qd8_qb4w_f32"),
+	intx({ bits: 5, group: 64, asymmetric: true }, "f32_qb8w_f32"),
+	intx({ bits: 8, group: 64 }, "f32_qb8w_f32"),
+	intx({ bits: 8, group: 32, dynamic: true }, "qd8_qb8w_f32"),
+	["FP8 per tensor", () => nanoFp8("tensor"), "f8e4m3w"],
+	["FP8 per row", () => nanoFp8("channel"), "f8e4m3w"],
+	["FP8 per tile", () => nanoFp8("block"), "f8e4m3w"],
+	["plain E4M3", () => nanoFloat8("F8_E4M3"), "f8e4m3w"],
+	["plain E5M2", () => nanoFloat8("F8_E5M2"), "f8e5m2w"],
+])("%s runs as its decoded weights do", async (_, write, layout) => {
+	const files = await write();
+	const checkpoint = await openCheckpoint(bytesRepository(files));
+	const linear = (await findMatrix(checkpoint, LINEAR))!;
+	expect(layoutName(linear)).toBe(layout);
+	const [got, want] = [
+		await logits(files),
+		await logits(await decodedNano(checkpoint)),
+	];
+	const tolerance = linear.activation === "f32" ? SUMS : QUANTIZED_INPUTS;
+	for (const [t, row] of want.entries()) {
+		const off = row.map((value, i) => value - got[t]![i]!);
+		expect(largest(off) / largest(row), `position ${t}`).toBeLessThan(
+			tolerance,
+		);
+	}
+});
+
+describe("refused with the tensor's name", () => {
+	const load = async (
+		files: Files,
+		change: (bytes: Uint8Array) => void,
+		tensor: string,
+	) => {
+		const checkpoint = await openCheckpoint(bytesRepository(files));
+		const weights = files["model.safetensors"]!;
+		const stored = await checkpoint.tensors.get(tensor)!.read();
+		const at = Buffer.from(weights).indexOf(stored);
+		change(weights.subarray(at, at + stored.length));
+		return Model.load(bytesRepository(files, "nano"));
+	};
+
+	test.each([
+		["F8_E4M3", 0xff, "NaN"],
+		["F8_E5M2", 0x7d, "NaN"],
+		["F8_E5M2", 0xfc, "-Infinity"],
+	] as const)("%s with a code of %i", async (type, code, value) => {
+		const loading = load(
+			await nanoFloat8(type),
+			(bytes) => bytes.set([code], 1000),
+			LINEAR,
+		);
+		await expect(loading).rejects.toThrow(
+			`element 1000 of ${LINEAR} is ${value}, expected a finite weight`,
+		);
+	});
+
+	test("FP8 with NaN", async () => {
+		const loading = load(
+			await nanoFp8("block"),
+			(bytes) => bytes.set([0x7f], 70_000),
+			LINEAR,
+		);
+		await expect(loading).rejects.toThrow(
+			`element 70000 of ${LINEAR} is NaN, expected a finite weight`,
+		);
+	});
+
+	test("codes that with their zero points are wider than they claim", async () => {
+		const part = LINEAR.replace(".weight", "._weight_qdata");
+		const loading = load(
+			await nanoIntx({ bits: 3, group: 64, asymmetric: true }),
+			(bytes) => bytes.fill(100, 0, 64),
+			part,
+		);
+		await expect(loading).rejects.toThrow(
+			new RegExp(`${part} holds 100 with a zero point of .*, expected int3`),
+		);
+	});
+});
