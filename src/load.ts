@@ -1,8 +1,7 @@
+import { compileFor } from "./compile.ts";
 import { createEngine, type Engine } from "./engine/engine.ts";
-import { isRare } from "./engine/kernels.ts";
 import { Memory } from "./engine/memory.ts";
 import { createPool, type Pool } from "./engine/pool.ts";
-import { chooseTarget } from "./engine/probe.ts";
 import type { StepProfile } from "./engine/profile.ts";
 import { fillWeights } from "./fill.ts";
 import { checkFits } from "./fits.ts";
@@ -19,11 +18,10 @@ import {
 	type SizeOptions,
 	type StepPlan,
 } from "./plan.ts";
-import type { KernelBuild, Runtime, Target } from "./runtime/runtime.ts";
+import type { Runtime, Target } from "./runtime/runtime.ts";
 import type { HubOptions } from "./sources/hub.ts";
 import { type OpenedSource, openSource, type Source } from "./sources/open.ts";
 import { createTokenizerFrom } from "./text/open.ts";
-import { kernelsOf } from "./weights.ts";
 
 export type { InstructionProfile, StepProfile } from "./engine/profile.ts";
 
@@ -139,7 +137,6 @@ async function loadCheckpoint(
 	checkpoint: Checkpoint,
 	options: LoadOptions,
 ): Promise<LoadedModel> {
-	const { signal } = options;
 	const plan = await planModel(checkpoint, options);
 	const { imageSizes, weights, weightBytes, parameters } = plan;
 	const images =
@@ -161,23 +158,19 @@ async function loadCheckpoint(
 		checkpoint.tokenizer && createTokenizerFrom(checkpoint.tokenizer, text);
 	if (checkpoint.tokenizer) runtime.onTokenizer?.(checkpoint.tokenizer, text);
 	const steps = planSteps(plan, options, runtime);
-	const target =
-		options.kernels ?? (await chooseTarget((t) => runtime.kernels(t, false)));
-	const builds: KernelBuild[] = [...kernelsOf(weights)].some(isRare)
-		? [target, `${target}-rare`]
-		: [target];
 	const shared = steps.threads > 1;
+	const { target, modules } = await compileFor(
+		weights,
+		runtime,
+		shared,
+		options.kernels,
+	);
 	const memories = Array.from(
 		{ length: steps.banks },
 		() => new Memory(shared),
 	);
 	const pool = await createPool(
-		{
-			modules: await Promise.all(
-				builds.map((build) => runtime.kernels(build, shared)),
-			),
-			memories: memories.map((m) => m.memory),
-		},
+		{ modules, memories: memories.map((m) => m.memory) },
 		steps.threads,
 		runtime.spawn,
 	);

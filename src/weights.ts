@@ -1,11 +1,5 @@
 import type { Weight } from "./engine/graph.ts";
-import { isKernel, type KernelName } from "./engine/kernels.ts";
-import {
-	activations,
-	type Layout,
-	type LayoutInfo,
-	layouts,
-} from "./engine/layouts.ts";
+import { type Layout, type LayoutInfo, layouts } from "./engine/layouts.ts";
 import { CheckpointError, UnsupportedError } from "./errors.ts";
 import type { Checkpoint } from "./formats/checkpoint.ts";
 import type { Change, Weights } from "./models/architecture.ts";
@@ -121,14 +115,43 @@ export async function planWeights(
 			continue;
 		}
 		const layout = layoutName(matrix, inputs);
-		d.weight.layout = layout;
-		d.weight.block = matrix.block;
 		const info: LayoutInfo = layouts[layout];
-		const { block, tables } = matrix;
-		const bytes = info.bytes(n, k, block) + (tables?.byteLength ?? 0);
-		planned.push({ ...d, matrix, bytes });
+		const packed = packedColumns(matrix);
+		const bytes = info.bytes(n, packed.k, packed.block);
+		d.weight.layout = layout;
+		d.weight.block = packed.block;
+		const columns = matrix.arrangement?.columns;
+		if (columns)
+			d.weight.columns = {
+				values: shared.find((known) => areEqual(known, columns)) ?? columns,
+				offset: bytes,
+			};
+		if (d.weight.columns?.values === columns) shared.push(columns);
+		planned.push({
+			...d,
+			matrix,
+			bytes: bytes + (behind(matrix)?.byteLength ?? 0),
+		});
 	}
 	return planned;
+}
+
+/** Columns of the packed matrix, and how many of them share a scale. */
+export function packedColumns({ arrangement, cols, block }: StoredMatrix): {
+	k: number;
+	block: number;
+} {
+	return arrangement
+		? { k: arrangement.columns.length, block: arrangement.block }
+		: { k: cols, block };
+}
+
+/** What lies behind the packed matrix. */
+export function behind({
+	tables,
+	arrangement,
+}: StoredMatrix): Float32Array | Int32Array | undefined {
+	return tables ?? arrangement?.columns;
 }
 
 /** How the kernels name the forms of a layer's input. */
@@ -168,20 +191,6 @@ export function layoutName(
 		if (name in layouts) return name as Layout;
 	throw new UnsupportedError(
 		`${matrix.name}: no kernel reads weights stored as ${matrix.scheme}`,
-	);
-}
-
-/** The kernels that pack and read weights, and quantize what they are multiplied by. */
-export function kernelsOf(planned: readonly PlannedWeight[]): Set<KernelName> {
-	const names = new Set<string | undefined>();
-	for (const { weight, matrix } of planned) {
-		if (weight.shape.length === 1) continue;
-		const { gemm, embed, activation } = layouts[weight.layout as Layout];
-		const { quantize } = activations[activation];
-		for (const name of [matrix.pack, gemm, embed, quantize]) names.add(name);
-	}
-	return new Set(
-		[...names].filter((name) => name !== undefined && isKernel(name)),
 	);
 }
 

@@ -54,7 +54,8 @@ describe("what a model loads", () => {
 		await model!.dispose();
 		const probed = await loadWith(undefined, { threads: 1 });
 		const { kernels } = model!.info;
-		expect(new Set(probed)).toEqual(new Set(["relaxed", kernels]));
+		// Each once: what was tried out is what runs.
+		expect(probed).toEqual([...new Set(["relaxed", kernels])]);
 	});
 
 	test.each(["Q5_0", "Q3_K", "TQ2_0"])(

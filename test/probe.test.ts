@@ -20,7 +20,10 @@ function patched(from: readonly number[], to: readonly number[]): Uint8Array {
 }
 
 const choose = (bytes: Uint8Array) =>
-	chooseTarget(async () => compileKernels(Uint8Array.from(bytes), false));
+	chooseTarget(
+		async () => compileKernels(Uint8Array.from(bytes), false),
+		false,
+	);
 
 test.runIf(knowsRelaxed)("relaxed where it gives known answers", async () => {
 	expect(await choose(relaxed)).toBe("relaxed");
@@ -38,5 +41,5 @@ test.runIf(knowsRelaxed)("simd where a relaxed dot is wrong", async () => {
 test("simd where the module is not valid or cannot be had", async () => {
 	expect(await choose(Uint8Array.of(0, 97, 115, 109, 9, 9, 9, 9))).toBe("simd");
 	const unreachable = () => Promise.reject(new Error("no network"));
-	expect(await chooseTarget(unreachable)).toBe("simd");
+	expect(await chooseTarget(unreachable, false)).toBe("simd");
 });

@@ -4,12 +4,14 @@ import { activations, layouts, RESERVED_BYTES } from "./layouts.ts";
 /**
  * Which of the two builds of the kernels an engine can be trusted with: "relaxed" where it compiles and gives known
  * answers. Engines may leave relaxed SIMD out, and some that have it compute it wrongly, so it has to be tried.
+ * `compile` compiles a build for shared or unshared memory.
  */
 export async function chooseTarget(
 	compile: (target: "simd" | "relaxed") => Promise<WebAssembly.Module>,
+	shared: boolean,
 ): Promise<"simd" | "relaxed"> {
 	try {
-		const memory = new WebAssembly.Memory({ initial: 2, maximum: 16 });
+		const memory = new WebAssembly.Memory({ initial: 2, maximum: 16, shared });
 		const kernels = instantiateKernels([await compile("relaxed")], memory);
 		memory.grow(9); // scratch memory
 		return givesKnownAnswers(kernels, memory) ? "relaxed" : "simd";
