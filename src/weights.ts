@@ -115,43 +115,14 @@ export async function planWeights(
 			continue;
 		}
 		const layout = layoutName(matrix, inputs);
-		const info: LayoutInfo = layouts[layout];
-		const packed = packedColumns(matrix);
-		const bytes = info.bytes(n, packed.k, packed.block);
 		d.weight.layout = layout;
-		d.weight.block = packed.block;
-		const columns = matrix.arrangement?.columns;
-		if (columns)
-			d.weight.columns = {
-				values: shared.find((known) => areEqual(known, columns)) ?? columns,
-				offset: bytes,
-			};
-		if (d.weight.columns?.values === columns) shared.push(columns);
-		planned.push({
-			...d,
-			matrix,
-			bytes: bytes + (behind(matrix)?.byteLength ?? 0),
-		});
+		d.weight.block = matrix.block;
+		const info: LayoutInfo = layouts[layout];
+		const { block, tables } = matrix;
+		const bytes = info.bytes(n, k, block) + (tables?.byteLength ?? 0);
+		planned.push({ ...d, matrix, bytes });
 	}
 	return planned;
-}
-
-/** Columns of the packed matrix, and how many of them share a scale. */
-export function packedColumns({ arrangement, cols, block }: StoredMatrix): {
-	k: number;
-	block: number;
-} {
-	return arrangement
-		? { k: arrangement.columns.length, block: arrangement.block }
-		: { k: cols, block };
-}
-
-/** What lies behind the packed matrix. */
-export function behind({
-	tables,
-	arrangement,
-}: StoredMatrix): Float32Array | Int32Array | undefined {
-	return tables ?? arrangement?.columns;
 }
 
 /** How the kernels name the forms of a layer's input. */
