@@ -1,6 +1,6 @@
 /** Sizes of a model, in config.json's words. */
 export interface Shape {
-	readonly architecture: "llama" | "smollm3";
+	readonly architecture: "llama" | "smollm3" | "gemma3";
 	readonly hidden_size: number;
 	readonly intermediate_size: number;
 	readonly num_hidden_layers: number;
@@ -10,6 +10,11 @@ export interface Shape {
 	readonly vocab_size: number;
 	readonly rope_theta: number;
 	readonly rms_norm_eps: number;
+	readonly max_position_embeddings: number;
+	/** How far back five of six layers look. */
+	readonly sliding_window?: number;
+	/** What positions are divided by in the layers that see everything. */
+	readonly rope_factor?: number;
 }
 
 /** The true shapes of the models that this library is for. All of them share the embedding with the output. */
@@ -25,6 +30,7 @@ export const shapes = {
 		vocab_size: 49152,
 		rope_theta: 100_000,
 		rms_norm_eps: 1e-5,
+		max_position_embeddings: 8192,
 	},
 	"SmolLM2-360M": {
 		architecture: "llama",
@@ -37,6 +43,7 @@ export const shapes = {
 		vocab_size: 49152,
 		rope_theta: 100_000,
 		rms_norm_eps: 1e-5,
+		max_position_embeddings: 8192,
 	},
 	"SmolLM2-1.7B": {
 		architecture: "llama",
@@ -49,6 +56,7 @@ export const shapes = {
 		vocab_size: 49152,
 		rope_theta: 130_000,
 		rms_norm_eps: 1e-5,
+		max_position_embeddings: 8192,
 	},
 	"SmolLM3-3B": {
 		architecture: "smollm3",
@@ -61,6 +69,50 @@ export const shapes = {
 		vocab_size: 128256,
 		rope_theta: 5_000_000,
 		rms_norm_eps: 1e-6,
+		max_position_embeddings: 65536,
+	},
+	"gemma-3-270m": {
+		architecture: "gemma3",
+		hidden_size: 640,
+		intermediate_size: 2048,
+		num_hidden_layers: 18,
+		num_attention_heads: 4,
+		num_key_value_heads: 1,
+		head_dim: 256,
+		vocab_size: 262_144,
+		rope_theta: 1_000_000,
+		rms_norm_eps: 1e-6,
+		max_position_embeddings: 32768,
+		sliding_window: 512,
+	},
+	"gemma-3-1b-it": {
+		architecture: "gemma3",
+		hidden_size: 1152,
+		intermediate_size: 6912,
+		num_hidden_layers: 26,
+		num_attention_heads: 4,
+		num_key_value_heads: 1,
+		head_dim: 256,
+		vocab_size: 262_144,
+		rope_theta: 1_000_000,
+		rms_norm_eps: 1e-6,
+		max_position_embeddings: 32768,
+		sliding_window: 512,
+	},
+	"gemma-3-4b-it": {
+		architecture: "gemma3",
+		hidden_size: 2560,
+		intermediate_size: 10240,
+		num_hidden_layers: 34,
+		num_attention_heads: 8,
+		num_key_value_heads: 4,
+		head_dim: 256,
+		vocab_size: 262_208,
+		rope_theta: 1_000_000,
+		rms_norm_eps: 1e-6,
+		max_position_embeddings: 131_072,
+		sliding_window: 1024,
+		rope_factor: 8,
 	},
 } as const satisfies Record<string, Shape>;
 
@@ -85,5 +137,28 @@ export function matrices(shape: Shape): [name: string, n: number, k: number][] {
 			[`blk.${i}.ffn_up.weight`, F, D],
 			[`blk.${i}.ffn_down.weight`, D, F],
 		);
+	return all;
+}
+
+/** GGUF's name and length of every norm, in file order. */
+export function norms(shape: Shape): [name: string, n: number][] {
+	const D = shape.hidden_size;
+	const perLayer: [string, number][] =
+		shape.architecture === "gemma3"
+			? [
+					["attn_norm", D],
+					["attn_q_norm", shape.head_dim],
+					["attn_k_norm", shape.head_dim],
+					["post_attention_norm", D],
+					["ffn_norm", D],
+					["post_ffw_norm", D],
+				]
+			: [
+					["attn_norm", D],
+					["ffn_norm", D],
+				];
+	const all: [string, number][] = [["output_norm.weight", D]];
+	for (let i = 0; i < shape.num_hidden_layers; i++)
+		for (const [name, n] of perLayer) all.push([`blk.${i}.${name}.weight`, n]);
 	return all;
 }
