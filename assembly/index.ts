@@ -43,6 +43,7 @@ export {
   gemm_qd8_qb4w_f32,
   pack_qb4w_bf16_packed,
   pack_qb4w_bf16_i8,
+  pack_qb4w_f16_i8,
   pack_qb4w_f16_packed,
   pack_qb4w_f16_q4_0,
   pack_qb4w_f32_packed,

@@ -90,6 +90,11 @@ export function pack_qb4w_bf16_i8(dst: QB4W, codes: Bytes, scales: Bytes, n: i32
   pack<i16>(BYTES, dst, codes, 32, scales, 2, k, block, lo, hi);
 }
 
+/** The same with f16 scales. */
+export function pack_qb4w_f16_i8(dst: QB4W, codes: Bytes, scales: Bytes, n: i32, k: i32, block: i32, lo: i32, hi: i32): void {
+  pack<u16>(BYTES, dst, codes, 32, scales, 2, k, block, lo, hi);
+}
+
 /** The same with f32 scales. */
 export function pack_qb4w_f32_i8(dst: QB4W, codes: Bytes, scales: Bytes, n: i32, k: i32, block: i32, lo: i32, hi: i32): void {
   pack<f32>(BYTES, dst, codes, 32, scales, 4, k, block, lo, hi);

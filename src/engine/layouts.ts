@@ -237,6 +237,18 @@ export const layouts = {
 		activation: "qs8",
 		bytes: nibblesWithZeros,
 	},
+	qs8_qb4w_bf16: {
+		gemm: "gemm_qd8_qb4w_bf16",
+		embed: "embed_qb4w_bf16",
+		activation: "qs8",
+		bytes: nibbles(2),
+	},
+	qs8_qb4w_f32: {
+		gemm: "gemm_qd8_qb4w_f32",
+		embed: "embed_qb4w_f32",
+		activation: "qs8",
+		bytes: nibbles(4),
+	},
 	f32_qb8w_f32: {
 		gemm: "gemm_f32_qb8w_f32",
 		embed: "embed_qb8w_f32",

@@ -302,6 +302,7 @@ const int32 = (type: ScaleType) =>
 	);
 
 export const pack_qb4w_bf16_i8 = int8(brain);
+export const pack_qb4w_f16_i8 = int8(half);
 export const pack_qb4w_f32_i8 = int8(float);
 export const pack_qb4w_f16_packed = int32(half);
 export const pack_qb4w_bf16_packed = int32(brain);
