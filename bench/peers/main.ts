@@ -8,15 +8,18 @@ import { parseArgs } from "node:util";
 import { type Contender, type Rounds, takeTurns } from "../contender.ts";
 import { load, type Machine, thisMachine } from "../machine.ts";
 import type { MixName } from "../mixes.ts";
-import { modelFile } from "../model-file.ts";
+import { modelFile, torchaoFolder } from "../model-file.ts";
 import type { ShapeName } from "../shapes.ts";
 import { type Speed, speedOf } from "../statistics.ts";
 import { digits, printTable } from "../table.ts";
 import { type ProgramName, programNames, startProgram } from "./programs.ts";
 
+/** A mix of llama-quantize, or torchao's INT8-INT4, beside which others run Q4_0. */
+type Mix = MixName | "8da4w";
+
 interface Result {
 	readonly shape: ShapeName;
-	readonly mix: MixName;
+	readonly mix: Mix;
 	readonly threads: number;
 	readonly program: ProgramName;
 	readonly about: string;
@@ -58,7 +61,7 @@ const machine = thisMachine();
 const loadBefore = load();
 const results: Result[] = [];
 for (const shape of values.shapes.split(",") as ShapeName[])
-	for (const mix of values.mixes.split(",") as MixName[])
+	for (const mix of values.mixes.split(",") as Mix[])
 		for (const threads of values.threads.split(",").map(Number))
 			results.push(...(await compare(shape, mix, threads)));
 const comparison: Comparison = {
@@ -78,18 +81,26 @@ writeFileSync(
 writeFileSync(join(folder, `${name}.md`), print(comparison));
 console.log(print(comparison));
 
+/** What only this library reads is measured against what others have of about the same size. */
+function modelFor(program: ProgramName, shape: ShapeName, mix: Mix) {
+	if (mix !== "8da4w") return modelFile(shape, mix);
+	return program.startsWith("nibble")
+		? torchaoFolder(shape)
+		: modelFile(shape, "Q4_0");
+}
+
 /** All programs hold the model at once, each in a process of its own, and take turns. */
 async function compare(
 	shape: ShapeName,
-	mix: MixName,
+	mix: Mix,
 	threads: number,
 ): Promise<Result[]> {
-	const model = await modelFile(shape, mix);
 	const contenders: Contender[] = [];
 	const started: ProgramName[] = [];
 	try {
 		for (const program of programs)
 			try {
+				const model = await modelFor(program, shape, mix);
 				contenders.push(await startProgram(program, model, threads));
 				started.push(program);
 			} catch (error) {
