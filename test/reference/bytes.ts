@@ -122,7 +122,7 @@ export const scaleTypes = {
 
 type PackScaled = Extract<
 	KernelName,
-	`pack_${string}w${string}_${"i8" | "f8_e4m3"}_${"f32" | "f16" | "bf16"}`
+	`pack_${"qb8w_f32_i8" | "f8e4m3w_f8_e4m3"}_${"f32" | "f16" | "bf16"}`
 >;
 
 /** Of a kernel that packs codes and scales, tried on [n, k, block]. */
