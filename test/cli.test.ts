@@ -1,5 +1,12 @@
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+	cpSync,
+	mkdirSync,
+	mkdtempSync,
+	readFileSync,
+	rmSync,
+	writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -170,6 +177,32 @@ describe.skipIf(!isBuilt)("nibble", () => {
 		expect(record.text).toBe("17 + 25 = 42.");
 		expect(record.reasoning).toContain("write 2, carry 1.");
 		expect(record.finishReason).toBe("stop");
+	});
+
+	test("--template makes it a chat, in the template of that name", async () => {
+		const folder = mkdtempSync(join(tmpdir(), "nibble-template-"));
+		try {
+			cpSync("models/nano-smollm3", folder, { recursive: true });
+			const named = join(folder, "additional_chat_templates");
+			mkdirSync(named);
+			writeFileSync(
+				join(named, "plain.jinja"),
+				"{% for m in messages %}{{ m.content }}{% endfor %}",
+			);
+			const args = ["generate", "--greedy", "--model", folder];
+			const { promptTokenIds } = await json([
+				...args,
+				...["--max-new-tokens", "1", "--template", "plain", story.text],
+			]);
+			expect(promptTokenIds).toEqual(story.input_ids);
+			const none = await nibble([...args, "--template", "none", "Hi"]);
+			expect(none.code).toBe(1);
+			expect(none.err).toContain(
+				'there is no template named "none", expected one of default, plain',
+			);
+		} finally {
+			rmSync(folder, { recursive: true });
+		}
 	});
 
 	test("tools make it a chat", async () => {

@@ -18,7 +18,7 @@ export interface LentSource {
 	readonly name: string;
 	/** The source itself, where it is a file. */
 	readonly file: LentFile | undefined;
-	list(): Promise<readonly string[] | undefined>;
+	list(folder?: string): Promise<readonly string[] | undefined>;
 	open(path: string): Promise<LentFile | undefined>;
 	read(number: number, offset: number, length: number): Promise<Uint8Array>;
 	close(number: number): Promise<void>;
@@ -49,7 +49,7 @@ function lend(source: ByteSource | Repository): LentSource {
 	return {
 		name: source.name,
 		file: "open" in source ? undefined : add(source),
-		list: async () => repository?.list?.(),
+		list: async (folder) => repository?.list?.(folder),
 		async open(path) {
 			const file = await repository?.open(path);
 			return file && add(file);
@@ -80,7 +80,7 @@ export function receiveSource(posted: PostedSource): Source | undefined {
 	if (lent.file) return file(lent.file);
 	return {
 		name: lent.name,
-		list: () => lent.list(),
+		list: (folder) => lent.list(folder),
 		async open(path) {
 			const found = await lent.open(path);
 			return found && file(found);
