@@ -6,15 +6,16 @@ import { bytesRepository } from "../src/sources/bytes.ts";
 import { fixtureJson } from "./fixture.ts";
 import {
 	type NanoSchemeName,
+	nanoBitsandbytes,
 	nanoCompressedTensors,
-	nanoNf4,
 	nanoSchemes,
 	nanoTorchao,
 	nanoTorchaoSafetensors,
 	quantizeNano,
 	type StoredAs,
 } from "./quantized-nano.ts";
-import { bf16, NF4 } from "./quantizers.ts";
+import { bf16 } from "./quantizers.ts";
+import { NF4 } from "./quantizers-bitsandbytes.ts";
 
 const names = Object.keys(nanoSchemes) as NanoSchemeName[];
 const sha256 = (data: NodeJS.ArrayBufferView) =>
@@ -98,8 +99,13 @@ describe("a whole model", () => {
 			() => nanoCompressedTensors("w8a16_ct_channel"),
 			bf16Product,
 		],
-		["nf4 of f32", "nf4", () => nanoNf4("float32"), nf4Product],
-		["nf4 of bf16", "nf4", () => nanoNf4("bfloat16"), nf4Rounded],
+		[
+			"nf4 of f32",
+			"nf4",
+			() => nanoBitsandbytes({ dtype: "float32" }),
+			nf4Product,
+		],
+		["nf4 of bf16", "nf4", () => nanoBitsandbytes(), nf4Rounded],
 	];
 
 	test.each(cases)(

@@ -7,12 +7,17 @@ import { bytesRepository } from "../src/sources/bytes.ts";
 import type { Repository } from "../src/sources/source.ts";
 import {
 	compressedTensorsSymmetric,
-	NF4,
-	nf4,
 	type Quantized,
 	torchaoHqq,
 	torchaoSymmetric,
 } from "./quantizers.ts";
+import {
+	DYNAMIC,
+	FP4,
+	fourBit,
+	NF4,
+	nestedScales,
+} from "./quantizers-bitsandbytes.ts";
 import { type WriteTensor, writeSafetensors } from "./write-safetensors.ts";
 import {
 	type Generation,
@@ -101,7 +106,7 @@ export const nanoSchemes = {
 		linear: (w, cols) => compressedTensorsSymmetric(w, 8, cols),
 		bits: 8,
 	},
-	nf4: { linear: (w) => nf4(w) },
+	nf4: { linear: (w) => fourBit(w, NF4, 64) },
 } as const satisfies Record<string, NanoScheme>;
 
 export type NanoSchemeName = keyof typeof nanoSchemes;
@@ -302,30 +307,67 @@ export async function nanoCompressedTensors(
 	return { ...config, "model.safetensors": writeSafetensors(tensors) };
 }
 
-/** The model as bitsandbytes saves it in NF4, single quantization. */
-export async function nanoNf4(dtype: "float32" | "bfloat16"): Promise<Files> {
-	const { quantized, plain } = await quantizeNano("nf4");
-	const tensors = plainTensors(plain);
-	for (const [key, { shape, block, codes, scales }] of quantized) {
-		const state = new TextEncoder().encode(
-			JSON.stringify({ quant_type: "nf4", blocksize: block, dtype, shape }),
-		);
+export interface BitsandbytesOptions {
+	readonly type?: "nf4" | "fp4";
+	readonly dtype?: "float32" | "bfloat16";
+	readonly block?: number;
+	/** Whether scales are quantized too. */
+	readonly double?: boolean;
+}
+
+/** The model as bitsandbytes saves it in 4 bits. */
+export async function nanoBitsandbytes({
+	type = "nf4",
+	dtype = "bfloat16",
+	block = 64,
+	double = false,
+}: BitsandbytesOptions = {}): Promise<Files> {
+	const table = type === "nf4" ? NF4 : FP4;
+	const weights = await nanoWeights();
+	const isPlain = (name: string) =>
+		name === EMBEDDING || weights.get(name)!.shape.length < 2;
+	const tensors = plainTensors(
+		new Map([...weights].filter(([name]) => isPlain(name))),
+	);
+	const u8 = (data: Uint8Array, shape = [data.length]): WriteTensor => ({
+		dtype: "U8",
+		shape,
+		data,
+	});
+	for (const [key, { shape, values }] of weights) {
+		if (isPlain(key)) continue;
+		const { codes, scales } = fourBit(values, table, block);
 		const packed = Uint8Array.from(
 			{ length: codes.length / 2 },
 			(_, i) => (codes[2 * i]! << 4) | codes[2 * i + 1]!,
 		);
-		const u8 = { dtype: "U8", shape: [packed.length, 1], data: packed };
-		tensors[key] = u8;
-		tensors[`${key}.absmax`] = f32(scales);
-		tensors[`${key}.quant_map`] = f32(NF4);
-		const stateName = `${key}.quant_state.bitsandbytes__nf4`;
-		tensors[stateName] = { ...u8, shape: [state.length], data: state };
+		const state: Record<string, unknown> = {
+			quant_type: type,
+			blocksize: block,
+			dtype,
+			shape,
+		};
+		tensors[key] = u8(packed, [packed.length, 1]);
+		tensors[`${key}.quant_map`] = f32(table);
+		if (double) {
+			const { bytes, outer, offset } = nestedScales(scales);
+			tensors[`${key}.absmax`] = u8(bytes);
+			tensors[`${key}.nested_absmax`] = f32(outer);
+			tensors[`${key}.nested_quant_map`] = f32(DYNAMIC);
+			state.nested_blocksize = 256;
+			state.nested_dtype = "float32";
+			state.nested_offset = offset;
+		} else tensors[`${key}.absmax`] = f32(scales);
+		tensors[`${key}.quant_state.bitsandbytes__${type}`] = u8(
+			new TextEncoder().encode(JSON.stringify(state)),
+		);
 	}
 	const config = withConfig({
 		quantization_config: {
 			quant_method: "bitsandbytes",
 			load_in_4bit: true,
-			bnb_4bit_quant_type: "nf4",
+			bnb_4bit_quant_type: type,
+			bnb_4bit_use_double_quant: double,
 		},
 	});
 	return { ...config, "model.safetensors": writeSafetensors(tensors) };

@@ -3,8 +3,8 @@ import { Model } from "../src/runtime/server.ts";
 import { bytesRepository } from "../src/sources/bytes.ts";
 import { fixtureJson } from "./fixture.ts";
 import {
+	nanoBitsandbytes,
 	nanoCompressedTensors,
-	nanoNf4,
 	nanoTorchao,
 	nanoTorchaoSafetensors,
 } from "./quantized-nano.ts";
@@ -60,8 +60,8 @@ test.each<[string, string, () => Promise<Record<string, Uint8Array>>, number]>([
 		() => nanoCompressedTensors("w8a16_ct_channel"),
 		BF16_PRODUCTS,
 	],
-	["nf4", "of f32", () => nanoNf4("float32"), SUMS],
-	["nf4", "of bf16", () => nanoNf4("bfloat16"), BF16_PRODUCTS],
+	["nf4", "of f32", () => nanoBitsandbytes({ dtype: "float32" }), SUMS],
+	["nf4", "of bf16", () => nanoBitsandbytes(), SUMS],
 ])("%s, %s, runs as in PyTorch", async (name, _, files, tolerance) => {
 	await using model = await Model.load(bytesRepository(await files(), name));
 	let agreeing = 0;

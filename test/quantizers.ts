@@ -1,5 +1,4 @@
-// Round-to-nearest quantizers in the numerics of torchao, compressed-tensors and bitsandbytes, to write checkpoints for
-// tests. Their codes and scales are compared with hashes of what those libraries' formulas gave in PyTorch.
+// Round-to-nearest quantizers in the numerics of torchao and compressed-tensors, to write checkpoints for tests. Their codes and scales are compared with hashes of what those libraries' formulas gave in PyTorch.
 
 /** Codes and scales of a matrix [rows, cols]: one scale per `block` consecutive columns. */
 export interface Quantized {
@@ -33,7 +32,11 @@ const range = (bits: number) =>
 const clamp = (value: number, low: number, high: number) =>
 	max(low, min(high, value));
 
-function absmaxOf(w: Float32Array, start: number, block: number): number {
+export function absmaxOf(
+	w: Float32Array,
+	start: number,
+	block: number,
+): number {
 	let most = 0;
 	for (let i = start; i < start + block; i++) most = max(most, abs(w[i]!));
 	return most;
@@ -116,42 +119,6 @@ export function compressedTensorsSymmetric(
 		scales[g] = scale === 0 ? 2 ** -7 : scale;
 		for (let i = g * block; i < (g + 1) * block; i++) {
 			codes[i] = clamp(roundHalfEven(bf16(fround(w[i]! / scale))), low, high);
-		}
-	}
-	return { codes, scales, block };
-}
-
-export const NF4 = Float32Array.of(
-	-1,
-	-0.6961928009986877,
-	-0.5250730514526367,
-	-0.39491748809814453,
-	-0.28444138169288635,
-	-0.18477343022823334,
-	-0.09105003625154495,
-	0,
-	0.07958029955625534,
-	0.16093020141124725,
-	0.24611230194568634,
-	0.33791524171829224,
-	0.44070982933044434,
-	0.5626170039176941,
-	0.7229568362236023,
-	1,
-);
-
-/** bitsandbytes' NF4: the nearest of 16 levels of each block's largest magnitude, ties to the lower one. */
-export function nf4(w: Float32Array, block = 64): Quantized {
-	const middles = NF4.subarray(1).map((level, i) => (level + NF4[i]!) / 2);
-	const codes = new Int8Array(w.length);
-	const scales = new Float32Array(w.length / block);
-	for (const g of scales.keys()) {
-		scales[g] = absmaxOf(w, g * block, block);
-		const inverse = fround(1 / scales[g]!);
-		for (let i = g * block; i < (g + 1) * block; i++) {
-			const v = clamp(fround(w[i]! * inverse), -1, 1);
-			codes[i] = middles.findIndex((middle) => v <= middle);
-			if (codes[i]! < 0) codes[i] = 15;
 		}
 	}
 	return { codes, scales, block };
