@@ -9,10 +9,12 @@ import type { Call, Program } from "./engine/program.ts";
 import { UnsupportedError } from "./errors.ts";
 import type { PlannedWeight } from "./weights.ts";
 
-/** Most stored bytes of a batch: enough to make little of what waking the parts costs. */
+/** Most bytes of a batch: enough to make little of what waking the parts costs. */
 export const BATCH_BYTES = 8 * 1024 * 1024;
 /** Planes begin at addresses that any kernel can load from. */
 const PLANE_ALIGNMENT = 16;
+/** Batches that there is room for: one is packed while the others are read. */
+export const STAGED_BATCHES = 3;
 
 /** Rows [lo, hi) of a weight on their way into memory: whole tiles, or all of a vector. */
 export interface Piece {
@@ -24,19 +26,32 @@ export interface Piece {
 }
 
 /** Pieces that are read one after the other, and packed together. */
-export type Batch = readonly Piece[];
+export interface Batch {
+	readonly pieces: readonly Piece[];
+	/** Where it lies in the staging memory. Some batches share a place: while one is there, the others are not read. */
+	readonly start: number;
+	/** Stored bytes, with what is between planes. */
+	readonly bytes: number;
+}
 
 export const isVector = ({ weight }: PlannedWeight) =>
 	weight.shape.length === 1;
 
 /** Cuts weights into batches. Throws UnsupportedError where not even one tile of a matrix fits into a batch. */
 export function cutBatches(planned: readonly PlannedWeight[]): Batch[] {
-	const batches: Piece[][] = [[]];
+	const batches: Batch[] = [];
+	let pieces: Piece[] = [];
 	let used = 0;
+	const finish = () => {
+		const start = (batches.length % STAGED_BATCHES) * BATCH_BYTES;
+		if (pieces.length > 0) batches.push({ pieces, start, bytes: used });
+		pieces = [];
+		used = 0;
+	};
 	for (const of of planned) {
 		const { rows, planes, name } = of.matrix;
 		if (isVector(of)) {
-			batches.at(-1)!.push({ of, lo: 0, hi: rows, offsets: [] });
+			pieces.push({ of, lo: 0, hi: rows, offsets: [] });
 			continue;
 		}
 		const rowBytes = planes.reduce((sum, plane) => sum + plane.rowBytes, 0);
@@ -51,8 +66,7 @@ export function cutBatches(planned: readonly PlannedWeight[]): Batch[] {
 		for (let lo = 0, hi: number; lo < rows; lo = hi) {
 			hi = Math.min(lo + fitting(BATCH_BYTES - used), rows);
 			if (hi === lo) {
-				batches.push([]);
-				used = 0;
+				finish();
 				continue;
 			}
 			const offsets = planes.map((plane) => {
@@ -61,27 +75,33 @@ export function cutBatches(planned: readonly PlannedWeight[]): Batch[] {
 				used += Math.ceil(bytes / PLANE_ALIGNMENT) * PLANE_ALIGNMENT;
 				return offset;
 			});
-			batches.at(-1)!.push({ of, lo, hi, offsets });
+			pieces.push({ of, lo, hi, offsets });
 		}
 	}
+	finish();
 	return batches;
 }
 
-/** The program that packs a batch, which lies from `start(bank)` on in the bank of each weight: one instruction. */
+/** Bytes of staging memory that batches need, in each bank. */
+export const stagingBytes = (batches: readonly Batch[]): number =>
+	batches.reduce((max, { start, bytes }) => Math.max(max, start + bytes), 0);
+
+/** The program that packs a batch: one instruction. `staging` is the address of the staging memory of each bank. */
 export function packingProgram(
-	batch: Batch,
-	start: (bank: number) => number,
+	{ pieces, start }: Batch,
+	staging: readonly number[],
 ): Program {
-	const calls = batch
+	const calls = pieces
 		.filter(({ of }) => !isVector(of))
-		.map((piece) => packingCall(piece, start(piece.of.weight.bank)));
+		.map((piece) => packingCall(piece, staging[piece.of.weight.bank]! + start));
 	return { instructions: [{ calls }], scratch: [], scratchBytes: 0 };
 }
 
 /** Tiles of a matrix follow each other, so some of its rows are packed as a matrix of their own. */
 function packingCall({ of, lo, hi, offsets }: Piece, start: number): Call {
-	const { weight, matrix } = of;
-	const { pack: kernel, cols: k, block, planes } = matrix;
+	const { weight, matrix, width: k } = of;
+	const { pack: kernel, planes } = matrix;
+	const { block } = weight;
 	if (!isKernel(kernel))
 		throw new UnsupportedError(
 			`${matrix.name}: no kernel packs weights stored as ${matrix.scheme}`,

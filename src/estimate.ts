@@ -1,3 +1,4 @@
+import { cutBatches, stagingBytes } from "./batches.ts";
 import { measureFootprint } from "./engine/footprint.ts";
 import { fitsInto } from "./fits.ts";
 import type { ModelPlan, StepPlan } from "./plan.ts";
@@ -14,7 +15,10 @@ export interface Estimate {
 	readonly cacheBytes: number;
 	/** What steps compute with: activations, tables, and scratch memory of each thread. */
 	readonly activationBytes: number;
-	/** Sum of the three above. The runtime itself, with the compiled kernels and the tokenizer, comes on top. */
+	/**
+	 * Sum of the three above or, for a small model with a short text, of its weights and what they are staged in while it
+	 * loads. The runtime itself, with the compiled kernels and the tokenizer, comes on top.
+	 */
 	readonly totalBytes: number;
 	/** Whether the system can give that much now, and something for the runtime; undefined where it does not say. */
 	readonly fits: boolean | undefined;
@@ -36,6 +40,8 @@ export function estimate(
 		},
 		steps.banks,
 	);
+	const stagedBytes = steps.banks * stagingBytes(cutBatches(plan.weights));
+	const otherBytes = Math.max(cacheBytes + stepBytes, stagedBytes);
 	const stored = new Set(plan.weights.flatMap(({ matrix }) => matrix.tensors));
 	return {
 		downloadBytes: [...stored].reduce((sum, { bytes }) => sum + bytes, 0),
@@ -43,7 +49,7 @@ export function estimate(
 		contextTokens: steps.limits.contextTokens,
 		cacheBytes,
 		activationBytes: stepBytes,
-		totalBytes: weightBytes + cacheBytes + stepBytes,
-		fits: fitsInto(freeBytes, weightBytes, cacheBytes + stepBytes),
+		totalBytes: weightBytes + otherBytes,
+		fits: fitsInto(freeBytes, weightBytes, otherBytes),
 	};
 }

@@ -1,19 +1,17 @@
 import {
-	BATCH_BYTES,
 	type Batch,
 	cutBatches,
 	isVector,
 	type Piece,
 	packingProgram,
+	STAGED_BATCHES,
+	stagingBytes,
 } from "./batches.ts";
 import type { Memory } from "./engine/memory.ts";
 import type { Pool } from "./engine/pool.ts";
 import { EngineError, NibbleError, SourceError } from "./errors.ts";
 import type { PlannedWeight } from "./weights.ts";
 
-/** Batches that there is room for: one is packed while the others are read. */
-const STAGED_BATCHES = 3;
-const STAGING_BYTES = STAGED_BATCHES * BATCH_BYTES;
 /** Packing depends on nothing that differs from step to step. */
 const STEP = { rows: 0, outputs: 0 };
 
@@ -35,36 +33,33 @@ export async function fillWeights(
 	pool: Pool,
 	{ signal, onBytes }: FillOptions = {},
 ): Promise<void> {
-	const staging = allocate(planned, memories);
 	const batches = cutBatches(planned);
-	const start = (batch: number, bank: number) =>
-		staging[bank]! + (batch % STAGED_BATCHES) * BATCH_BYTES;
-	await pool.prepare(
-		batches.map((batch, i) => packingProgram(batch, (bank) => start(i, bank))),
-	);
+	const staging = allocate(planned, memories, stagingBytes(batches));
+	await pool.prepare(batches.map((batch) => packingProgram(batch, staging)));
 
 	let over = false;
-	const read = async (index: number): Promise<void> => {
-		for (const piece of batches[index]!) {
+	const read = async ({ pieces, start }: Batch): Promise<void> => {
+		for (const piece of pieces) {
 			if (over) return;
 			signal?.throwIfAborted();
 			const { bank } = piece.of.weight;
-			await readPiece(piece, memories[bank]!, start(index, bank), signal);
+			const at = staging[bank]! + start;
+			await readPiece(piece, memories[bank]!, at, signal);
 			onBytes?.(bytesOf(piece));
 		}
 	};
 	const reads: Promise<void>[] = [];
 	try {
-		for (const index of batches.keys()) {
+		for (const [index, batch] of batches.entries()) {
 			while (reads.length < Math.min(index + STAGED_BATCHES, batches.length)) {
-				const next = read(reads.length);
+				const next = read(batches[reads.length]!);
 				// One may fail before its turn to be waited for.
 				next.catch(() => {});
 				reads.push(next);
 			}
 			await reads[index];
 			signal?.throwIfAborted();
-			await pack(pool, index, batches[index]!);
+			await pack(pool, index, batch);
 		}
 	} finally {
 		over = true;
@@ -74,20 +69,21 @@ export async function fillWeights(
 		memory.release(staging[bank]!);
 }
 
-/** Gives every weight its address. Returns where the batches lie, in each bank. */
+/** Gives every weight its address. Returns that of the staging memory, in each bank. */
 function allocate(
 	planned: readonly PlannedWeight[],
 	memories: readonly Memory[],
+	staged: number,
 ): number[] {
 	for (const [bank, memory] of memories.entries()) {
 		const mine = planned.filter((p) => p.weight.bank === bank);
 		const total = mine.reduce((sum, { bytes }) => sum + bytes, 0);
-		memory.reserve(total + STAGING_BYTES, "the weights");
+		memory.reserve(total + staged, "the weights");
 	}
 	for (const { weight, bytes } of planned)
 		weight.address = memories[weight.bank]!.allocate(bytes, weight.name);
 	// Memory must not grow before all is packed: that would take it away from under a read.
-	return memories.map((memory) => memory.allocate(STAGING_BYTES, "staging"));
+	return memories.map((memory) => memory.allocate(staged, "staging"));
 }
 
 /** Stored bytes of a piece. Those of all pieces of a weight add up to its own. */
@@ -115,10 +111,12 @@ async function readPiece(
 			const bytes = (hi - lo) * plane.rowBytes;
 			await plane.read(lo, hi, memory.bytes(start + offsets[i]!, bytes));
 		}
-		const { tables } = matrix;
-		if (tables && hi === matrix.rows) {
+		if (of.behind && hi === matrix.rows) {
+			const { buffer, byteOffset, byteLength } = of.behind;
 			const end = weight.address + of.bytes;
-			memory.f32(end - tables.byteLength, tables.length).set(tables);
+			memory
+				.bytes(end - byteLength, byteLength)
+				.set(new Uint8Array(buffer, byteOffset, byteLength));
 		}
 	} catch (error) {
 		signal?.throwIfAborted();
@@ -126,8 +124,12 @@ async function readPiece(
 	}
 }
 
-async function pack(pool: Pool, index: number, batch: Batch): Promise<void> {
-	const matrices = batch.filter(({ of }) => !isVector(of));
+async function pack(
+	pool: Pool,
+	index: number,
+	{ pieces }: Batch,
+): Promise<void> {
+	const matrices = pieces.filter(({ of }) => !isVector(of));
 	if (matrices.length === 0) return;
 	try {
 		await pool.step(index, STEP);

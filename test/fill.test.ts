@@ -172,16 +172,19 @@ describe("batches", () => {
 				const batches = cutBatches(planned);
 				for (const batch of batches) {
 					let end = 0;
-					for (const { of, lo, hi, offsets } of batch)
+					for (const { of, lo, hi, offsets } of batch.pieces)
 						for (const [i, { rowBytes }] of of.matrix.planes.entries()) {
 							expect(offsets[i]).toBeGreaterThanOrEqual(end);
 							expect(offsets[i]! % 16).toBe(0);
 							end = offsets[i]! + (hi - lo) * rowBytes;
 						}
-					expect(end).toBeLessThanOrEqual(BATCH_BYTES);
+					expect(end).toBeLessThanOrEqual(batch.bytes);
+					expect(batch.bytes).toBeLessThanOrEqual(BATCH_BYTES);
 				}
 				for (const of of planned) {
-					const mine = batches.flat().filter((piece) => piece.of === of);
+					const mine = batches
+						.flatMap((batch) => batch.pieces)
+						.filter((piece) => piece.of === of);
 					let next = 0;
 					for (const { lo, hi } of mine) {
 						expect(lo).toBe(next);
@@ -203,7 +206,7 @@ describe("batches", () => {
 		const unknown = weight([16, [4]]);
 		Object.assign(unknown.matrix, { pack: "pack_x", scheme: "X1" });
 		const [batch] = cutBatches([unknown]);
-		expect(() => packingProgram(batch!, () => 0)).toThrow(
+		expect(() => packingProgram(batch!, [0])).toThrow(
 			"w: no kernel packs weights stored as X1",
 		);
 	});

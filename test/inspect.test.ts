@@ -10,15 +10,6 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { inspect } from "../src/cli/inspect.ts";
 import { npyHeader } from "../src/cli/npy.ts";
-import * as simd from "../src/embedded/simd.js";
-import { createEngine } from "../src/engine/engine.ts";
-import { compileKernels } from "../src/engine/kernels.ts";
-import { Memory } from "../src/engine/memory.ts";
-import { createPool } from "../src/engine/pool.ts";
-import { openCheckpoint } from "../src/formats/open.ts";
-import { planModel, planSteps, type SizeOptions } from "../src/plan.ts";
-import { fromBase64 } from "../src/runtime/base64.ts";
-import { openPath } from "../src/runtime/files.ts";
 import {
 	CheckpointError,
 	Model,
@@ -26,7 +17,6 @@ import {
 	type TensorPiece,
 	UnsupportedError,
 } from "../src/runtime/server.ts";
-import { spawn } from "../src/runtime/threads.ts";
 import { Model as WebModel } from "../src/runtime/web.ts";
 import { bytesRepository, bytesSource } from "../src/sources/bytes.ts";
 import { fixture, fixtureJson, fixtureNpy } from "./fixture.ts";
@@ -401,61 +391,6 @@ describe("an ExecuTorch program", () => {
 });
 
 describe("Model.estimate", () => {
-	const GEMMA = "test/fixtures/nano-gemma3";
-
-	/** What an engine of these sizes allocates, besides weights. */
-	async function allocated(path: string, options: SizeOptions) {
-		const checkpoint = await openCheckpoint((await openPath(path))!);
-		const plan = await planModel(checkpoint);
-		await checkpoint.close();
-		const runtime = { threads: 2, spawn };
-		const steps = planSteps(plan, options, runtime);
-		const shared = steps.threads > 1;
-		const memories = Array.from(
-			{ length: steps.banks },
-			() => new Memory(shared),
-		);
-		const used = () => memories.reduce((sum, m) => sum + m.usedBytes, 0);
-		const empty = used();
-		const module = compileKernels(fromBase64(simd.base64), shared);
-		const machine = { modules: [module], memories: memories.map((m) => m.memory) };
-		const engine = await createEngine({
-			...steps,
-			pool: await createPool(machine, steps.threads, spawn),
-			memories,
-			record: plan.record,
-			encoder: plan.encoder,
-		});
-		const ready = used();
-		const { rows, contextTokens } = steps.limits;
-		const sequence = engine.createSequence();
-		while (sequence.length < contextTokens) {
-			const length = Math.min(sequence.length + rows, contextTokens);
-			sequence.reserve(length);
-			sequence.length = length;
-		}
-		await engine.stop();
-		return { activationBytes: ready - empty, cacheBytes: used() - ready };
-	}
-
-	test.each<[string, SizeOptions]>([
-		[NANO, { threads: 1 }],
-		[NANO, { threads: 2, contextTokens: 2048, cache: "f16" }],
-		[NANO, { threads: 1, banks: 3, contextTokens: 100, cache: "i8" }],
-		[GEMMA, { threads: 2, chunkTokens: 32 }],
-		[GEMMA, { threads: 1, banks: 2, contextTokens: 700 }],
-	])("of %s with %j is what an engine takes", async (path, options) => {
-		const estimate = await Model.estimate(path, options);
-		const real = await allocated(path, options);
-		expect(estimate.activationBytes).toBe(real.activationBytes);
-		// What a window lets go of depends on where its steps begin.
-		const { cacheBytes } = estimate;
-		expect(real.cacheBytes).toBeLessThanOrEqual(cacheBytes);
-		expect(real.cacheBytes).toBeGreaterThan(
-			(path === GEMMA ? 0.75 : 0.999) * cacheBytes,
-		);
-	});
-
 	test("counts stored weights, and says what fits", async () => {
 		const estimate = await Model.estimate(NANO);
 		const { bytes, memory } = await Model.inspect(NANO);
