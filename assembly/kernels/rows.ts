@@ -9,6 +9,35 @@ export function gather_f32(y: F32, x: F32, index: I32, d: i32, lo: i32, hi: i32)
   }
 }
 
+/** y[t, i] = x[t, columns[i]], or 0 where columns[i] is negative: x[rows, d] → y[rows, k]. Units are rows. */
+export function gather_columns_f32(y: F32, x: F32, columns: I32, k: i32, d: i32, lo: i32, hi: i32): void {
+  const end = columns + (<usize>k << 2);
+  let to = y + (<usize>lo * <usize>k << 2);
+  for (let t = lo; t < hi; t++) {
+    const row = x + (<usize>t * <usize>d << 2);
+    for (let at = columns; at < end; at += 4, to += 4) {
+      const from = load<i32>(at);
+      store<f32>(to, from < 0 ? 0 : load<f32>(row + (<usize>from << 2)));
+    }
+  }
+}
+
+/**
+ * y[t, columns[i]] = x[t, i] where columns[i] is not negative, which makes of y every column once: x[rows, k] → y[rows, d].
+ * Units are rows.
+ */
+export function scatter_columns_f32(y: F32, x: F32, columns: I32, k: i32, d: i32, lo: i32, hi: i32): void {
+  const end = columns + (<usize>k << 2);
+  let from = x + (<usize>lo * <usize>k << 2);
+  for (let t = lo; t < hi; t++) {
+    const row = y + (<usize>t * <usize>d << 2);
+    for (let at = columns; at < end; at += 4, from += 4) {
+      const to = load<i32>(at);
+      if (to >= 0) store<f32>(row + (<usize>to << 2), load<f32>(from));
+    }
+  }
+}
+
 /**
  * y[r, :] = the mean of the by · by rows of x that are square r of a grid, row after row: x[grid, grid, d] →
  * y[grid / by, grid / by, d]. Units are rows of y.

@@ -74,6 +74,8 @@ export const signatures = {
 	embed_tq1w: [["y", "F32"], ["tokens", "I32"], ["w", "TQ1W"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
 	embed_tq2w: [["y", "F32"], ["tokens", "I32"], ["w", "TQ2W"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, i] = x[t, columns[i]], or 0 where columns[i] is negative: x[rows, d] → y[rows, k]. Units are rows. */
+	gather_columns_f32: [["y", "F32"], ["x", "F32"], ["columns", "I32"], ["k", "i32"], ["d", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, :] = x[index[t], :], rows of d elements; a row with a negative index stays as it is. Units are rows of y. */
 	gather_f32: [["y", "F32"], ["x", "F32"], ["index", "I32"], ["d", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[i] = gelu(gate[i]) · up[i], with the tanh form of gelu. */
@@ -292,6 +294,8 @@ export const signatures = {
 	rope_table_f32: [["cos_sin", "F32"], ["position", "I32"], ["inv_freq", "F32"], ["half", "i32"], ["attention_factor", "f32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[i] = by · x[i] */
 	scale_f32: [["y", "F32"], ["x", "F32"], ["by", "f32"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, columns[i]] = x[t, i] where columns[i] is not negative, which makes of y every column once: x[rows, k] → y[rows, d]. Units are rows. */
+	scatter_columns_f32: [["y", "F32"], ["x", "F32"], ["columns", "I32"], ["k", "i32"], ["d", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, i] = e^x[t, i] / Σ_j e^x[t, j]; y may be x. */
 	softmax_f32: [["y", "F32"], ["x", "F32"], ["n", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[i] = silu(gate[i]) · up[i], where silu(x) = x / (1 + e^-x). */

@@ -1,4 +1,5 @@
 import { type Entry, exact, type Tolerance } from "./entry.ts";
+import type { Operands } from "./operands.ts";
 
 /** A sum of a few f32. */
 const summed: Tolerance = { absolute: 1e-6, relative: 1e-6 };
@@ -26,6 +27,58 @@ export const gather_f32: Entry<"gather_f32"> = {
 			x: o.normal(3 * 64),
 			index: o.i32([2]),
 			d: 64,
+		}),
+	},
+};
+
+/** d columns in an order of their own, with gaps between them: k in all. */
+function scattered(o: Operands, d: number, k: number): Int32Array {
+	const columns = Int32Array.from({ length: k }, (_, i) => (i < d ? i : -1));
+	for (let i = k - 1; i > 0; i--) {
+		const j = o.integer(0, i);
+		[columns[i], columns[j]] = [columns[j]!, columns[i]!];
+	}
+	return columns;
+}
+
+export const gather_columns_f32: Entry<"gather_columns_f32"> = {
+	run({ y, x, columns, k, d }, lo, hi, memory) {
+		const [Y, X, C] = [memory.f32(y), memory.f32(x), memory.i32(columns)];
+		for (let t = lo; t < hi; t++)
+			for (let i = 0; i < k; i++)
+				Y[t * k + i] = C[i]! < 0 ? 0 : X[t * d + C[i]!]!;
+	},
+	units: ({ k }, elements) => elements / k,
+	grain: 1,
+	tolerance: exact,
+	cases: {
+		"five rows, some columns none": (o) => ({
+			y: o.output("f32", 5 * 64),
+			x: o.normal(5 * 37),
+			columns: o.i32(scattered(o, 37, 64)),
+			k: 64,
+			d: 37,
+		}),
+	},
+};
+
+export const scatter_columns_f32: Entry<"scatter_columns_f32"> = {
+	run({ y, x, columns, k, d }, lo, hi, memory) {
+		const [Y, X, C] = [memory.f32(y), memory.f32(x), memory.i32(columns)];
+		for (let t = lo; t < hi; t++)
+			for (let i = 0; i < k; i++)
+				if (C[i]! >= 0) Y[t * d + C[i]!] = X[t * k + i]!;
+	},
+	units: ({ d }, elements) => elements / d,
+	grain: 1,
+	tolerance: exact,
+	cases: {
+		"five rows, some columns none": (o) => ({
+			y: o.output("f32", 5 * 37),
+			x: o.normal(5 * 64),
+			columns: o.i32(scattered(o, 37, 64)),
+			k: 64,
+			d: 37,
 		}),
 	},
 };
