@@ -24,6 +24,10 @@ interface Declared {
 /** A weight, where the checkpoint keeps it, and what it takes in memory. */
 export interface PlannedWeight extends Declared {
 	readonly matrix: StoredMatrix;
+	/** Columns in memory. */
+	readonly width: number;
+	/** What lies behind the packed matrix: the last of its bytes. */
+	readonly behind?: Float32Array | Int32Array | undefined;
 	readonly bytes: number;
 }
 
@@ -96,6 +100,7 @@ export async function planWeights(
 	inputs: Inputs = "defined",
 ): Promise<PlannedWeight[]> {
 	const planned: PlannedWeight[] = [];
+	const known: Int32Array[] = [];
 	for (const d of declared) {
 		const { name, shape } = d.weight;
 		const found = await findMatrix(checkpoint, name);
@@ -111,18 +116,35 @@ export async function planWeights(
 				`${checkpoint.name}: tensor ${name} has shape [${matrix.rows}, ${matrix.cols}], expected [${shape.join(", ")}]`,
 			);
 		if (shape.length === 1) {
-			planned.push({ ...d, matrix, bytes: 4 * k });
+			planned.push({ ...d, matrix, width: k, bytes: 4 * k });
 			continue;
 		}
 		const layout = layoutName(matrix, inputs);
-		d.weight.layout = layout;
-		d.weight.block = matrix.block;
 		const info: LayoutInfo = layouts[layout];
-		const { block, tables } = matrix;
-		const bytes = info.bytes(n, k, block) + (tables?.byteLength ?? 0);
-		planned.push({ ...d, matrix, bytes });
+		const { arrangement } = matrix;
+		const columns = arrangement && unique(known, arrangement.columns);
+		const width = columns?.length ?? k;
+		const block = arrangement?.block ?? matrix.block;
+		const packedBytes = info.bytes(n, width, block);
+		const behind = columns ?? matrix.tables;
+		d.weight.layout = layout;
+		d.weight.block = block;
+		if (columns) d.weight.columns = { values: columns, offset: packedBytes };
+		const bytes = packedBytes + (behind?.byteLength ?? 0);
+		planned.push({ ...d, matrix, width, behind, bytes });
 	}
 	return planned;
+}
+
+/** One of `known` with the same values, or else `values`, which then is one of them. */
+function unique(known: Int32Array[], values: Int32Array): Int32Array {
+	const same = known.find(
+		(other) =>
+			other.length === values.length &&
+			other.every((value, i) => value === values[i]),
+	);
+	if (!same) known.push(values);
+	return same ?? values;
 }
 
 /** How the kernels name the forms of a layer's input. */

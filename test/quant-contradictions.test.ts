@@ -418,7 +418,7 @@ describe("compressed-tensors", () => {
 		for (const value of [() => -1, (i: number) => i >> 5]) {
 			const checkpoint = checkpointWith([...all, index(value)], config());
 			const found = await findMatrix(checkpoint, "w.weight");
-			expect(found?.columns).toBeUndefined();
+			expect(found?.arrangement).toBeUndefined();
 		}
 	});
 

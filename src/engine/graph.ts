@@ -41,8 +41,18 @@ export interface Weight {
 	readonly layout: string;
 	/** Columns that share a scale, 0 where there is none. */
 	readonly block: number;
+	/** Where its columns lie in another order than those of its input, or have gaps between them. */
+	readonly columns?: Columns | undefined;
 	bank: number;
 	address: number;
+}
+
+/** The columns of a packed matrix. */
+export interface Columns {
+	/** Column i is column values[i] of the input, or weights of zero where that is −1. Weights that share the array share the input. */
+	readonly values: Int32Array;
+	/** Bytes from the weight's address to the values, i32. */
+	readonly offset: number;
 }
 
 /** A linear layer. */
@@ -98,13 +108,25 @@ export type Table =
 	| { readonly table: "pages"; readonly window: number }
 	| { readonly table: "frequencies"; readonly rope: Rope };
 
-export type Operand = Buffer | Weight | Cache | Table | Register | number;
+/** Memory at an address that is known when the weights have theirs. */
+export interface Place {
+	readonly address: number;
+}
+
+export type Operand =
+	| Buffer
+	| Weight
+	| Place
+	| Cache
+	| Table
+	| Register
+	| number;
 
 /** What a call may pass for each kind of parameter. */
 interface Operands {
 	F32: Buffer | Weight | Table;
 	F32Or0: Buffer | Weight | 0;
-	I32: Table;
+	I32: Table | Place;
 	QD8: Buffer;
 	KV: Cache;
 	Scratch: "scratch";
@@ -143,6 +165,7 @@ export class Graph {
 	soft: { readonly bank: number; readonly d: number } | undefined;
 	readonly #segments: number;
 	#copies = new Map<Buffer, Map<number, Buffer>>();
+	#gathered = new Map<Buffer, Map<Int32Array, Buffer>>();
 	#quantized = new Map<Buffer, Map<string, Buffer>>();
 	#cosSin = new Map<Rope, Map<number, Buffer>>();
 
@@ -167,7 +190,8 @@ export class Graph {
 
 	/** [T] → [T, D]: rows of the table by the step's tokens, or by number of row, times `scale`. */
 	embed(table: Weight, scale = 1, by: "token" | "rowNumber" = "token"): Tensor {
-		const d = table.shape[1]!;
+		const k = table.shape[1]!;
+		const d = table.columns?.values.length ?? k;
 		const y = tensor([T, d], table.bank);
 		this.#recordAny(
 			layout(table).embed,
@@ -183,7 +207,21 @@ export class Graph {
 			},
 			perRow(y),
 		);
-		return y;
+		if (!table.columns) return y;
+		const inOrder = tensor([T, k], table.bank);
+		this.#record(
+			"scatter_columns_f32",
+			inOrder.buffer,
+			{
+				y: inOrder.buffer,
+				x: y.buffer,
+				columns: columnsOf(table, table.columns),
+				k: d,
+				d: k,
+			},
+			perRow(y),
+		);
+		return inOrder;
 	}
 
 	/** [T, D] → [T, D]: puts rows of the host's (soft tokens) in the place of embeddings. Use only the result afterwards. */
@@ -207,15 +245,17 @@ export class Graph {
 
 	/** [T, K] → [T, N]: x·wᵀ + bias. */
 	linear(x: Tensor, { weight: w, bias }: Linear): Tensor {
-		const [n, k] = w.shape as [number, number];
+		const n = w.shape[0]!;
+		const k = w.columns?.values.length ?? w.shape[1]!;
 		const { gemm, activation } = layout(w);
+		const input = this.#gather(this.#into(x.buffer, w.bank), w);
 		const y = tensor([x.shape[0]!, n], w.bank);
 		this.#recordAny(
 			gemm,
 			y.buffer,
 			{
 				y: y.buffer,
-				x: this.#activation(this.#into(x.buffer, w.bank), activation, k),
+				x: this.#activation(input, activation, k),
 				w,
 				bias: bias ?? 0,
 				residual: 0,
@@ -523,6 +563,24 @@ export class Graph {
 		});
 	}
 
+	/** The input with its columns as the weight has them: gathered the first time a weight asks, and shared by all that have the same. */
+	#gather(x: Buffer, w: Weight): Buffer {
+		const { columns } = w;
+		if (!columns) return x;
+		return remember(this.#gathered, x, columns.values, () => {
+			const k = columns.values.length;
+			const { bank, register } = x;
+			const y: Buffer = { bank, register, rowBytes: 4 * k };
+			this.#record(
+				"gather_columns_f32",
+				y,
+				{ y, x, columns: columnsOf(w, columns), k, d: w.shape[1]! },
+				{ register, per: 1, times: 1 },
+			);
+			return y;
+		});
+	}
+
 	/** The input of a matrix kernel: quantized the first time a layer asks, and shared by all that read the same rows. */
 	#activation(x: Buffer, name: string, k: number): Buffer {
 		const { quantize, rowBytes } =
@@ -575,6 +633,14 @@ const elements = (shape: readonly Dim[]): number =>
 function tensor(shape: readonly Dim[], bank: number): Tensor {
 	const register = shape[0] === O ? "outputs" : "rows";
 	return { shape, buffer: { bank, register, rowBytes: 4 * elements(shape) } };
+}
+
+function columnsOf(weight: Weight, { offset }: Columns): Place {
+	return {
+		get address() {
+			return weight.address + offset;
+		},
+	};
 }
 
 function layout(w: Weight): LayoutInfo {

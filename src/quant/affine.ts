@@ -56,11 +56,9 @@ export interface AffineStorage {
 	readonly zeros: boolean;
 	/** Integers one per byte, integers of 4 bits packed into words, or 8-bit floats. */
 	readonly codes: "i8" | "packed" | "f8_e4m3";
-	/** Whether the columns of a group lie apart, and the planes have them in another order. */
-	readonly reordered: boolean;
 }
 
-/** Blocks of columns that kernels read: smaller or odd ones have a layout of their own, which none reads. */
+/** Blocks of columns that kernels read: others, which arrangement.ts leaves alone, have a layout of their own, which none reads. */
 const BLOCK_MULTIPLE = 32;
 
 /** Bits that a code takes in memory: narrower ones are widened, to 4 or to 8. */
@@ -77,7 +75,7 @@ export function keepsZeros(bits: number): boolean {
 export function affineLayout(
 	storage: AffineStorage,
 ): Pick<StoredMatrix, "layout" | "pack"> {
-	const { bits, block, cols, codes, reordered } = storage;
+	const { bits, block, cols, codes } = storage;
 	const kept = keptBits(bits);
 	const scale = storage.scaleType.toLowerCase();
 	const z = storage.zeros && keepsZeros(bits) ? "z" : "";
@@ -87,12 +85,12 @@ export function affineLayout(
 	}
 	const whole = block % BLOCK_MULTIPLE === 0 || (float && block >= cols);
 	const odd = whole ? "" : `_${block}`;
-	const order = reordered ? "_reordered" : "";
-	if (kept === 8) {
-		const layout = `${float ? `f8e4m3${z}w` : `qb8${z}w_f32`}${odd}${order}`;
+	if (kept === 8 || z) {
+		const family = float ? `f8e4m3${z}w` : `qb${kept}${z}w_f32`;
+		const layout = `${family}${odd}`;
 		return { layout, pack: `pack_${layout}_${codes}_${scale}` };
 	}
-	const layout = `qb4${z}w_${scale}${odd}${order}`;
+	const layout = `qb4w_${scale}${odd}`;
 	return { layout, pack: `pack_${layout}_${codes}` };
 }
 

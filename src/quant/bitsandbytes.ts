@@ -89,7 +89,6 @@ async function int8Matrix(
 			scaleType: scale.type,
 			zeros: false,
 			codes: "i8",
-			reordered: false,
 		}),
 		tensors: [codes, scale, ...(format ? [format] : [])],
 		decode: affineDecoder({

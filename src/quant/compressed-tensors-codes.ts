@@ -4,8 +4,7 @@ import type { Checkpoint, StoredTensor } from "../formats/checkpoint.ts";
 import { checkRange, int8 } from "./affine.ts";
 import type { WeightScheme } from "./compressed-tensors-config.ts";
 import { widen } from "./floats.ts";
-import type { GroupIndex } from "./group-index.ts";
-import { type Packing, pack, unpack, wordsOf } from "./packed-codes.ts";
+import { type Packing, unpack, wordsOf } from "./packed-codes.ts";
 import {
 	expectTensor,
 	expectWeights,
@@ -109,31 +108,26 @@ export function wholeCodes(tensor: StoredTensor, how: WeightScheme): Codes {
 	};
 }
 
-/** The codes as the packing kernel takes them: 4-bit ones packed, all others in bytes, columns in the order of their groups. */
-export function codePlane(codes: Codes, order: GroupIndex | undefined): Plane {
+/** The words of 4-bit codes, as a packing kernel takes them; undefined for other codes. */
+export function packedPlane(codes: Codes): Plane | undefined {
+	const { tensor, rows, packing } = codes;
+	return packing?.bits === 4 ? tensorPlane("codes", tensor, rows) : undefined;
+}
+
+/** Signed integers, or 8-bit floats, one per byte. */
+export function bytePlane(codes: Codes): Plane {
 	const { tensor, rows, cols, packing } = codes;
-	const isFloat = tensor.type === "F8_E4M3";
-	const stored = (isFloat ? float8Plane : tensorPlane)("codes", tensor, rows);
-	if (!order && packing?.bits === 8 && cols % 4 === 0) return signed(stored);
-	const dense = packing?.bits === 4 && packing;
-	if (!order && (packing === undefined || dense)) return stored;
-	const rowBytes = dense ? 4 * wordsOf(dense, cols) : cols;
+	if (tensor.type === "F8_E4M3") return float8Plane("codes", tensor, rows);
+	const stored = tensorPlane("codes", tensor, rows);
+	if (packing === undefined) return stored;
+	if (packing.bits === 8 && cols % 4 === 0) return signed(stored);
 	return {
 		...stored,
-		type: dense ? "I32" : isFloat ? tensor.type : "I8",
-		rowBytes,
-		async read(lo, hi, into = new Uint8Array((hi - lo) * rowBytes)) {
-			const target = into.subarray(0, (hi - lo) * rowBytes).fill(0);
-			const values = isFloat
-				? await stored.read(lo, hi)
-				: await codes.values(lo, hi);
-			for (let row = 0; row < hi - lo; row++) {
-				const own = values.subarray(row * cols, (row + 1) * cols);
-				const ordered = order ? order.columns.map((c) => own[c]!) : own;
-				const bytes = target.subarray(row * rowBytes, (row + 1) * rowBytes);
-				if (dense) pack(dense, ordered, bytes);
-				else bytes.set(ordered);
-			}
+		type: "I8",
+		rowBytes: cols,
+		async read(lo, hi, into = new Uint8Array((hi - lo) * cols)) {
+			const target = into.subarray(0, (hi - lo) * cols);
+			target.set(await codes.values(lo, hi));
 			return target;
 		},
 	};

@@ -12,17 +12,13 @@
 //   w = T((q − z) · s)        Bits per weight: 4.125 (W4A16 g128, bf16 scales), 8 + 16/K (per channel)
 import { CheckpointError, UnsupportedError } from "../errors.ts";
 import type { Checkpoint, StoredTensor } from "../formats/checkpoint.ts";
+import { affineDecoder, blockLabel, int8 } from "./affine.ts";
+import { affinePlanes } from "./affine-planes.ts";
 import {
-	affineDecoder,
-	affineLayout,
-	blockLabel,
-	int8,
-	keepsZeros,
-} from "./affine.ts";
-import {
+	bytePlane,
 	type Codes,
-	codePlane,
 	packedCodes,
+	packedPlane,
 	wholeCodes,
 } from "./compressed-tensors-codes.ts";
 import {
@@ -30,7 +26,6 @@ import {
 	weightScheme,
 } from "./compressed-tensors-config.ts";
 import { type ScaleGrid, scaleGrid } from "./compressed-tensors-scales.ts";
-import { differences } from "./differences.ts";
 import { widen } from "./floats.ts";
 import { groupIndex } from "./group-index.ts";
 import { type Packing, unpack, wordsOf } from "./packed-codes.ts";
@@ -105,11 +100,7 @@ async function matrix(
 	const { bits, activationBits } = how;
 	const float = how.type === "float";
 	const { groups, block } = grid;
-	const zerosOf =
-		zeros &&
-		(async (lo: number, hi: number) =>
-			zeros.subarray(lo * groups, hi * groups));
-	const plane = codePlane(codes, order);
+	const zeroPlane = zeros && memoryPlane("zeros", zeros, rows);
 	const kind = float ? "FP8" : `W${bits}A${activationBits}`;
 	return {
 		scheme: `compressed-tensors ${kind} ${blockLabel(block, cols)}`,
@@ -121,34 +112,17 @@ async function matrix(
 		bytes,
 		activation: how.activation,
 		block,
-		planes:
-			zerosOf && !keepsZeros(bits)
-				? [
-						differences({
-							codes: plane,
-							zeros: zerosOf,
-							bits,
-							groups,
-							block,
-							tensor,
-						}),
-						grid.plane,
-					]
-				: [
-						plane,
-						grid.plane,
-						...(zeros ? [memoryPlane("zeros", zeros, rows)] : []),
-					],
 		precision: grid.precision,
-		...(order && { columns: order.columns }),
-		...affineLayout({
+		...affinePlanes({
+			codes: bytePlane(codes),
+			packed: packedPlane(codes),
+			scales: grid.plane,
+			zeros: zeroPlane,
 			bits,
-			block,
 			cols,
-			scaleType: scale.type,
-			zeros: zeros !== undefined,
-			codes: float ? "f8_e4m3" : codes.packing && bits === 4 ? "packed" : "i8",
-			reordered: order !== undefined,
+			block,
+			order,
+			tensor,
 		}),
 		tensors: stored,
 		decode: affineDecoder({
@@ -158,7 +132,10 @@ async function matrix(
 			codes: codes.values,
 			scales: async (lo, hi) =>
 				widen(scale.type, await grid.plane.read(lo, hi)),
-			...(zerosOf && { zeros: zerosOf }),
+			...(zeros && {
+				zeros: async (lo: number, hi: number) =>
+					zeros.subarray(lo * groups, hi * groups),
+			}),
 			...(groupOf && { groupOf }),
 		}),
 	};

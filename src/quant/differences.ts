@@ -11,7 +11,6 @@ export interface CodesAndZeros {
 	/** z, i8[hi − lo, groups] of rows [lo, hi) */
 	readonly zeros: (lo: number, hi: number) => Promise<Int8Array>;
 	readonly bits: number;
-	readonly groups: number;
 	/** Columns per zero point; the last group may have fewer. */
 	readonly block: number;
 	/** The tensor that errors name. */
@@ -20,8 +19,9 @@ export interface CodesAndZeros {
 
 /** q − z, one per byte. Its reads reject with CheckpointError where one does not fit, which takes codes of more bits than they claim. */
 export function differences(of: CodesAndZeros): Plane {
-	const { codes, zeros, bits, groups, block, tensor } = of;
+	const { codes, zeros, bits, block, tensor } = of;
 	const { rowBytes } = codes;
+	const groups = Math.ceil(rowBytes / block);
 	const half = 2 ** (keptBits(bits) - 1);
 	return {
 		...codes,

@@ -36,18 +36,3 @@ export function unpack(
 		codes[i] = ((two >> (bit & 7)) & (2 * half - 1)) - half;
 	}
 }
-
-/** Writes codes into zeroed `bytes`. */
-export function pack(
-	packing: Packing,
-	codes: ArrayLike<number>,
-	bytes: Uint8Array,
-): void {
-	const half = 2 ** (packing.bits - 1);
-	for (let i = 0; i < codes.length; i++) {
-		const bit = bitOf(packing, i);
-		const two = (codes[i]! + half) << (bit & 7);
-		bytes[bit >> 3]! |= two & 255;
-		if (two > 255) bytes[(bit >> 3) + 1]! |= two >> 8;
-	}
-}

@@ -1,5 +1,6 @@
 import { UnsupportedError } from "../errors.ts";
 import type { Checkpoint, StoredTensor } from "../formats/checkpoint.ts";
+import type { Arrangement } from "./arrangement.ts";
 import { bitsandbytes } from "./bitsandbytes.ts";
 import { compressedTensors } from "./compressed-tensors.ts";
 import type { Precision } from "./floats.ts";
@@ -62,11 +63,8 @@ export interface StoredMatrix {
 	 * them behind the packed matrix.
 	 */
 	readonly tables?: Float32Array;
-	/**
-	 * Where columns of one group do not lie together: column i of the planes is column `columns[i]` of the matrix, so
-	 * the input has to be gathered by it. decode() is not affected.
-	 */
-	readonly columns?: Int32Array;
+	/** Where the planes have other columns than the matrix; the input has to be gathered like them. decode() is not affected. */
+	readonly arrangement?: Arrangement;
 	/** Name of the layout in memory that keeps every bit, and of the kernel that writes it. */
 	readonly layout: string;
 	readonly pack: string;

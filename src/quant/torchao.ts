@@ -11,15 +11,8 @@
 // called "a.weight:_data". The container's metadata says of "a.weight" {"_type": class, "_data": attributes}.
 import { CheckpointError, UnsupportedError } from "../errors.ts";
 import type { Checkpoint, StoredTensor } from "../formats/checkpoint.ts";
-import {
-	affineDecoder,
-	affineLayout,
-	blockLabel,
-	checkRange,
-	int8,
-	keepsZeros,
-} from "./affine.ts";
-import { differences } from "./differences.ts";
+import { affineDecoder, blockLabel, checkRange, int8 } from "./affine.ts";
+import { affinePlanes } from "./affine-planes.ts";
 import { type Precision, widen } from "./floats.ts";
 import { plainMatrix } from "./plain.ts";
 import {
@@ -30,7 +23,7 @@ import {
 	scalePlane,
 	tensorPlane,
 } from "./planes.ts";
-import type { ActivationForm, Plane, Scheme, StoredMatrix } from "./scheme.ts";
+import type { ActivationForm, Scheme, StoredMatrix } from "./scheme.ts";
 
 const PRECISIONS: ReadonlyMap<string, Precision> = new Map([
 	["float32", "F32"],
@@ -158,15 +151,9 @@ async function quantizedMatrix(
 			`${zeros.file}: ${zeros.name} holds ${zeros.type} zero points, expected I8`,
 		);
 	}
-	const planes: Plane[] = [
-		tensorPlane("codes", codes, rows),
-		scalePlane("scales", scale, rows),
-		...(zeros ? [tensorPlane("zeros", zeros, rows)] : []),
-	];
-	const [codePlane, scales, zeroPlane] = planes as [Plane, Plane, Plane?];
-	const zerosOf =
-		zeroPlane &&
-		(async (lo: number, hi: number) => int8(await zeroPlane.read(lo, hi)));
+	const codePlane = tensorPlane("codes", codes, rows);
+	const scales = scalePlane("scales", scale, rows);
+	const zeroPlane = zeros && tensorPlane("zeros", zeros, rows);
 	const precision = precisionOf(data.dtype, where);
 	const dense = Math.ceil((rows * cols * bits) / 8);
 	const bytes = dense + scale.bytes + (zeros?.bytes ?? 0);
@@ -180,29 +167,15 @@ async function quantizedMatrix(
 		bytes,
 		activation: activationOf(data.activation_quantization, where),
 		block,
-		planes:
-			zerosOf && !keepsZeros(bits)
-				? [
-						differences({
-							codes: codePlane,
-							zeros: zerosOf,
-							bits,
-							groups,
-							block,
-							tensor: codes,
-						}),
-						scales,
-					]
-				: planes,
 		precision,
-		...affineLayout({
+		...affinePlanes({
+			codes: codePlane,
+			scales,
+			zeros: zeroPlane,
 			bits,
-			block,
 			cols,
-			scaleType: scale.type,
-			zeros: zeros !== undefined,
-			codes: "i8",
-			reordered: false,
+			block,
+			tensor: codes,
 		}),
 		tensors: [codes, scale, ...(zeroPoint ? [zeroPoint] : [])],
 		decode: affineDecoder({
@@ -215,7 +188,9 @@ async function quantizedMatrix(
 				return values;
 			},
 			scales: async (lo, hi) => widen(scale.type, await scales.read(lo, hi)),
-			...(zerosOf && { zeros: zerosOf }),
+			...(zeroPlane && {
+				zeros: async (lo, hi) => int8(await zeroPlane.read(lo, hi)),
+			}),
 		}),
 	};
 }

@@ -91,7 +91,6 @@ function matrix(
 			scaleType: kind.scales,
 			zeros: false,
 			codes: bits === 4 ? "packed" : "i8",
-			reordered: false,
 		}),
 		tensors: [codes, scales],
 		decode: affineDecoder({
