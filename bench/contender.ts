@@ -5,6 +5,10 @@ import { type ChildProcess, fork } from "node:child_process";
 /** What a contender sends once its model is in memory. */
 export interface Loaded {
 	readonly loadMs: number;
+	/** Time of all of its threads on a core while it loaded, where it says. */
+	readonly loadCpuMs?: number;
+	/** Largest resident memory until then. */
+	readonly peakMemoryBytes: number;
 	/** Bytes of weights that a step reads. */
 	readonly weightBytes: number;
 	/** What ran, for people: version, build of the kernels. */
@@ -96,7 +100,7 @@ function answer(child: ChildProcess): Promise<unknown> {
 
 /** A model in memory, ready to be measured. */
 export interface Subject {
-	readonly loaded: Loaded;
+	readonly loaded: Omit<Loaded, "peakMemoryBytes">;
 	readonly vocabularySize: number;
 	prefill(ids: readonly number[]): Promise<void>;
 	/** `count` steps of one row after the prompt that `prefill` has seen last. */
@@ -140,7 +144,8 @@ export function serveRounds({
 		process.send!(answer);
 	});
 	process.once("disconnect", () => process.exit());
-	process.send!(loaded);
+	const answer: Loaded = { ...loaded, peakMemoryBytes: peakMemoryBytes() };
+	process.send!(answer);
 }
 
 /** The same ids for every program, spread over the vocabulary. Any two rounds begin with different ones. */

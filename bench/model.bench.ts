@@ -98,7 +98,8 @@ export async function benchModels({
 	};
 }
 
-async function startNibble(
+/** This library in a process of its own, with the model in memory. */
+export async function startNibble(
 	{ shape, mix, threads, options }: Configuration,
 	node: string | undefined,
 ): Promise<Contender> {

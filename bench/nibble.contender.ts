@@ -5,15 +5,18 @@ import { serveRounds } from "./contender.ts";
 const [path, threads, options = "{}"] = process.argv.slice(2);
 const greedy = { ignoreEos: true, doSample: false };
 
+const before = process.cpuUsage();
 const model = await Model.load(path, {
 	...(JSON.parse(options) as LoadOptions),
 	threads: Number(threads),
 });
+const { user, system } = process.cpuUsage(before);
 const { info } = model;
 
 serveRounds({
 	loaded: {
 		loadMs: info.loadMs,
+		loadCpuMs: (user + system) / 1000,
 		weightBytes: info.weightBytes,
 		about: `nibble-lm ${version}, ${info.kernels} kernels, Node ${process.versions.node}`,
 	},
