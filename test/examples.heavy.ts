@@ -73,9 +73,8 @@ describe("worker.ts", () => {
 			loader: { ".wasm": "copy" },
 			assetNames: "[name]",
 		});
-		expect(readdirSync(folder).filter((f) => f.endsWith(".wasm"))).toHaveLength(
-			2,
-		);
+		const modules = readdirSync(folder).filter((f) => f.endsWith(".wasm"));
+		expect(modules).toHaveLength(4);
 		const worker = await openWorkerd(folder);
 		try {
 			for (let i = 0; i < 2; i++) {
