@@ -33,8 +33,13 @@ const SUMS = 1e-5;
 /** Inputs rounded to int8 are right to about 1 in 250, in each layer. */
 const QUANTIZED_INPUTS = 0.05;
 
-const name = ({ bits, group, asymmetric, dynamic }: Width) =>
-	`int${bits} ${group ? `g${group}` : "per row"}${asymmetric ? ", zero points" : ""}${dynamic ? ", int8 inputs" : ""}`;
+const name = ({ bits, group, asymmetric, dynamic, reordered }: Width) =>
+	[
+		`int${bits} ${group ? `g${group}` : "per row"}`,
+		...(reordered ? ["reordered"] : []),
+		...(asymmetric ? ["zero points"] : []),
+		...(dynamic ? ["int8 inputs"] : []),
+	].join(", ");
 
 const packed = (width: Width, form: "loose" | "dense", layout: string) =>
 	[
@@ -56,18 +61,56 @@ test.each<readonly [string, () => Promise<Files>, string]>([
 	packed({ bits: 3, group: 64 }, "dense", "f32_qb4w_f32"),
 	packed({ bits: 3 }, "loose", "f32_qb4w_f32"),
 	packed({ bits: 3, group: 128, asymmetric: true }, "dense", "f32_qb4w_f32"),
+	packed({ bits: 4, group: 16 }, "dense", "f32_qb4w_f32"),
+	packed({ bits: 4, group: 128, asymmetric: true }, "dense", "f32_qb4zw_f32"),
+	packed({ bits: 4, asymmetric: true }, "dense", "f32_qb4zw_f32"),
+	packed(
+		{ bits: 4, group: 64, asymmetric: true, dynamic: true },
+		"dense",
+		"qs8_qb4zw_f32",
+	),
+	packed({ bits: 4, group: 128, reordered: true }, "dense", "f32_qb4w_f32"),
+	packed(
+		{ bits: 4, group: 32, reordered: true, asymmetric: true },
+		"dense",
+		"f32_qb4zw_f32",
+	),
+	packed(
+		{ bits: 3, group: 64, reordered: true, asymmetric: true },
+		"dense",
+		"f32_qb4w_f32",
+	),
+	packed(
+		{ bits: 8, group: 128, reordered: true, dynamic: true },
+		"dense",
+		"qs8_qb8w_f32",
+	),
 	packed({ bits: 5, group: 32 }, "dense", "f32_qb8w_f32"),
 	packed({ bits: 6, group: 128 }, "loose", "f32_qb8w_f32"),
 	packed({ bits: 7, group: 128, asymmetric: true }, "loose", "f32_qb8w_f32"),
 	packed({ bits: 7, asymmetric: true }, "dense", "f32_qc8w"),
 	packed({ bits: 8, group: 128 }, "dense", "f32_qb8w_f32"),
 	packed({ bits: 8, group: 32, dynamic: true }, "dense", "qs8_qb8w_f32"),
+	packed({ bits: 8, asymmetric: true }, "dense", "f32_qc8zw"),
 	bytes({ bits: 8, group: 256 }, "f32_qb8w_f32"),
+	bytes({ bits: 8, asymmetric: true, dynamic: true }, "qs8_qc8zw"),
 	bytes({ bits: 6, asymmetric: true }, "f32_qc8w"),
 	intx({ bits: 1, group: 32, asymmetric: true }, "f32_qb4w_f32"),
 	intx({ bits: 2, group: 32, asymmetric: true }, "f32_qb4w_f32"),
 	intx({ bits: 3, group: 64, dynamic: true }, "qd8_qb4w_f32"),
+	intx({ bits: 4, group: 16 }, "f32_qb4w_f32"),
+	intx({ bits: 4, group: 32, asymmetric: true }, "f32_qb4zw_f32"),
+	intx(
+		{ bits: 4, group: 32, asymmetric: true, dynamic: true },
+		"qd8_qb4zw_f32",
+	),
+	intx(
+		{ bits: 4, group: 16, asymmetric: true, dynamic: true },
+		"qd8_qb4zw_f32",
+	),
+	intx({ bits: 8, asymmetric: true, dynamic: true }, "qd8_qc8zw"),
 	intx({ bits: 5, group: 64, asymmetric: true }, "f32_qb8w_f32"),
+	intx({ bits: 5, group: 16, asymmetric: true }, "f32_qb8w_f32"),
 	intx({ bits: 8, group: 64 }, "f32_qb8w_f32"),
 	intx({ bits: 8, group: 32, dynamic: true }, "qd8_qb8w_f32"),
 	["FP8 per tensor", () => nanoFp8("tensor"), "f8e4m3w"],

@@ -36,6 +36,8 @@ export interface Width {
 	readonly asymmetric?: boolean;
 	/** Whether inputs are quantized to int8. */
 	readonly dynamic?: boolean;
+	/** Whether an index says the group of each column. */
+	readonly reordered?: boolean;
 }
 
 /** The weights that no scheme quantizes, and those of linear layers as `quantize` stores each. */
@@ -70,6 +72,29 @@ function quantizeTo(
 	return { ...quantized, bits, shape };
 }
 
+/** Some order of `cols` columns, the same for all matrices of that many. */
+const orderOf = (cols: number): number[] =>
+	Array.from({ length: cols }, (_, i) => (i * 37 + 11) % cols);
+
+/** quantizeTo, where column order[i] is in group ⌊i / group⌋. */
+function quantizeReordered(
+	width: Width,
+	shape: readonly [number, number],
+	w: Float32Array,
+): Codes {
+	const cols = shape[1];
+	const order = orderOf(cols);
+	const place = (i: number) => i - (i % cols) + order[i % cols]!;
+	const quantized = quantizeTo(
+		width,
+		shape,
+		w.map((_, i) => w[place(i)]!),
+	);
+	const codes = new Int8Array(w.length);
+	for (const [i, code] of quantized.codes.entries()) codes[place(i)] = code;
+	return { ...quantized, codes };
+}
+
 /** How compressed-tensors stores what has bits per code: in words, or since 0.13 as one stream of bits, or a byte each. */
 export type Form = "loose" | "dense" | "bytes";
 
@@ -79,7 +104,9 @@ const VERSIONS = { loose: "0.12.2", dense: "0.13.0", bytes: "0.13.0" };
 export async function nanoWidth(width: Width, form: Form): Promise<Files> {
 	const { bits, group, asymmetric = false, dynamic = false } = width;
 	const tensors = await tensorsOf((name, shape, w) => {
-		const quantized = quantizeTo(width, shape, w);
+		const quantized = width.reordered
+			? quantizeReordered(width, shape, w)
+			: quantizeTo(width, shape, w);
 		const { scales, zeros } = quantized;
 		const [rows, cols] = shape;
 		const perRow = scales.length / rows;
@@ -102,6 +129,9 @@ export async function nanoWidth(width: Width, form: Form): Promise<Files> {
 				shape: [2],
 				data: bytesOf(BigInt64Array.of(BigInt(rows), BigInt(cols))),
 			},
+			...(width.reordered && {
+				[`${name}_g_idx`]: indexOf(orderOf(cols), quantized.block),
+			}),
 			...(packed && {
 				[`${name}_zero_point`]: i32(
 					transposed(packed, perRow, packed.length / perRow),
@@ -267,6 +297,14 @@ function transposed<T extends Int8Array | Uint32Array>(
 	for (const i of values.keys())
 		turned[(i % cols) * rows + Math.floor(i / cols)] = values[i]!;
 	return turned;
+}
+
+/** The group of each column, given columns by groups. */
+function indexOf(order: readonly number[], block: number): WriteTensor {
+	const index = new Int32Array(order.length);
+	for (const [i, column] of order.entries())
+		index[column] = Math.floor(i / block);
+	return { dtype: "I32", shape: [index.length], data: bytesOf(index) };
 }
 
 const f32 = (shape: readonly number[], values: Float32Array): WriteTensor => ({

@@ -33,11 +33,12 @@ export function affinePlanes(
 	const { bits, cols, scales, order, tensor } = parts;
 	const isFloat = parts.codes.type === "F8_E4M3";
 	const isPerRow = parts.block >= cols;
-	// Bytes with a scale per row may come in rows of any length.
+	// Rows of bytes may have any length.
+	const isBytes = keptBits(bits) === 8;
 	const arrangement =
-		keptBits(bits) === 8 && isPerRow
+		isBytes && isPerRow
 			? undefined
-			: arrangementOf(cols, parts.block, order);
+			: arrangementOf(cols, parts.block, order, isBytes);
 	const block = arrangement?.block ?? parts.block;
 	const zeros = parts.zeros && checked(parts.zeros, bits, tensor);
 	const zerosOf =

@@ -17,13 +17,17 @@ const BLOCK_MULTIPLE = 32;
 /** Smaller blocks are left alone, and not read by any kernel: they would take more than twice their room. */
 const LEAST_BLOCK = 16;
 
-/** The arrangement of `cols` columns in blocks of `block`, the last of which may be shorter; undefined where they can stay. */
+/**
+ * The arrangement of `cols` columns in blocks of `block`, the last of which may be shorter; undefined where they can stay.
+ * `ragged` says whether the last block may stay short.
+ */
 export function arrangementOf(
 	cols: number,
 	block: number,
 	order: GroupIndex | undefined,
+	ragged: boolean,
 ): Arrangement | undefined {
-	const fits = block % BLOCK_MULTIPLE === 0 && cols % block === 0;
+	const fits = block % BLOCK_MULTIPLE === 0 && (ragged || cols % block === 0);
 	if (block < LEAST_BLOCK || (fits && !order)) return undefined;
 	const wide = Math.ceil(block / BLOCK_MULTIPLE) * BLOCK_MULTIPLE;
 	const columns = new Int32Array(wide * Math.ceil(cols / block)).fill(-1);
