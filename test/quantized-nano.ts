@@ -11,13 +11,12 @@ import {
 	torchaoHqq,
 	torchaoSymmetric,
 } from "./quantizers.ts";
+import { fourBit, NF4 } from "./quantizers-bitsandbytes.ts";
 import {
-	DYNAMIC,
-	FP4,
-	fourBit,
-	NF4,
-	nestedScales,
-} from "./quantizers-bitsandbytes.ts";
+	type BitsandbytesOptions,
+	fourBitConfig,
+	writeFourBit,
+} from "./write-bitsandbytes.ts";
 import { type WriteTensor, writeSafetensors } from "./write-safetensors.ts";
 import {
 	type Generation,
@@ -307,69 +306,20 @@ export async function nanoCompressedTensors(
 	return { ...config, "model.safetensors": writeSafetensors(tensors) };
 }
 
-export interface BitsandbytesOptions {
-	readonly type?: "nf4" | "fp4";
-	readonly dtype?: "float32" | "bfloat16";
-	readonly block?: number;
-	/** Whether scales are quantized too. */
-	readonly double?: boolean;
-}
-
 /** The model as bitsandbytes saves it in 4 bits. */
-export async function nanoBitsandbytes({
-	type = "nf4",
-	dtype = "bfloat16",
-	block = 64,
-	double = false,
-}: BitsandbytesOptions = {}): Promise<Files> {
-	const table = type === "nf4" ? NF4 : FP4;
+export async function nanoBitsandbytes(
+	options: BitsandbytesOptions = {},
+): Promise<Files> {
 	const weights = await nanoWeights();
 	const isPlain = (name: string) =>
 		name === EMBEDDING || weights.get(name)!.shape.length < 2;
 	const tensors = plainTensors(
 		new Map([...weights].filter(([name]) => isPlain(name))),
 	);
-	const u8 = (data: Uint8Array, shape = [data.length]): WriteTensor => ({
-		dtype: "U8",
-		shape,
-		data,
-	});
-	for (const [key, { shape, values }] of weights) {
-		if (isPlain(key)) continue;
-		const { codes, scales } = fourBit(values, table, block);
-		const packed = Uint8Array.from(
-			{ length: codes.length / 2 },
-			(_, i) => (codes[2 * i]! << 4) | codes[2 * i + 1]!,
-		);
-		const state: Record<string, unknown> = {
-			quant_type: type,
-			blocksize: block,
-			dtype,
-			shape,
-		};
-		tensors[key] = u8(packed, [packed.length, 1]);
-		tensors[`${key}.quant_map`] = f32(table);
-		if (double) {
-			const { bytes, outer, offset } = nestedScales(scales);
-			tensors[`${key}.absmax`] = u8(bytes);
-			tensors[`${key}.nested_absmax`] = f32(outer);
-			tensors[`${key}.nested_quant_map`] = f32(DYNAMIC);
-			state.nested_blocksize = 256;
-			state.nested_dtype = "float32";
-			state.nested_offset = offset;
-		} else tensors[`${key}.absmax`] = f32(scales);
-		tensors[`${key}.quant_state.bitsandbytes__${type}`] = u8(
-			new TextEncoder().encode(JSON.stringify(state)),
-		);
-	}
-	const config = withConfig({
-		quantization_config: {
-			quant_method: "bitsandbytes",
-			load_in_4bit: true,
-			bnb_4bit_quant_type: type,
-			bnb_4bit_use_double_quant: double,
-		},
-	});
+	for (const [name, { shape, values }] of weights)
+		if (!isPlain(name))
+			Object.assign(tensors, writeFourBit(name, shape, values, options));
+	const config = withConfig(fourBitConfig(options));
 	return { ...config, "model.safetensors": writeSafetensors(tensors) };
 }
 

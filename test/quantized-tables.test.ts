@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { openCheckpoint } from "../src/formats/open.ts";
 import { MXFP4_TABLE } from "../src/quant/ggml-table.ts";
-import { findMatrix } from "../src/quant/scheme.ts";
+import { findMatrix, matrixNames } from "../src/quant/scheme.ts";
 import { Model } from "../src/runtime/server.ts";
 import { bytesRepository, bytesSource } from "../src/sources/bytes.ts";
 import { layoutName } from "../src/weights.ts";
@@ -13,13 +13,28 @@ import {
 	storedBytes,
 } from "./fixture.ts";
 import {
-	type BitsandbytesOptions,
-	decodedNano,
-	nanoBitsandbytes,
-} from "./quantized-nano.ts";
+	golden,
+	goldenImage,
+	inFloat32,
+	largestDifference,
+	nanoGemma3,
+} from "./nano-gemma3.ts";
+import { decodedNano, nanoBitsandbytes } from "./quantized-nano.ts";
 import { nanoGguf } from "./quantized-nano-gguf.ts";
-import { FP4, fourBit, NF4, nestedScales } from "./quantizers-bitsandbytes.ts";
+import {
+	DYNAMIC,
+	FP4,
+	fourBit,
+	NF4,
+	nestedScales,
+} from "./quantizers-bitsandbytes.ts";
 import { builds, call } from "./reference/builds.ts";
+import {
+	type BitsandbytesOptions,
+	fourBitConfig,
+	writeFourBit,
+} from "./write-bitsandbytes.ts";
+import { type WriteTensor, writeSafetensors } from "./write-safetensors.ts";
 
 describe("the tests' quantizers are bitsandbytes', byte for byte:", () => {
 	test.each([
@@ -110,42 +125,119 @@ describe("bitsandbytes runs with the numbers that its codes stand for", () => {
 	});
 });
 
-describe("bitsandbytes is refused, by the name of the tensor,", () => {
-	const state = (shape: readonly number[]) =>
-		new TextEncoder().encode(
-			JSON.stringify({
-				quant_type: "nf4",
-				blocksize: 64,
-				dtype: "float32",
-				shape,
-			}),
+test("bitsandbytes runs where a model sees, too", async () => {
+	const checkpoint = await openCheckpoint(nanoGemma3());
+	const tensors: Record<string, WriteTensor> = {};
+	const exact: Record<string, WriteTensor> = {};
+	for (const name of matrixNames(checkpoint)) {
+		const { shape, rows, decode } = (await findMatrix(checkpoint, name))!;
+		const values = await decode(0, rows);
+		const f32 = (values: Float32Array): WriteTensor => ({
+			dtype: "F32",
+			shape,
+			data: new Uint8Array(values.slice().buffer),
+		});
+		tensors[name] = exact[name] = f32(values);
+		if (!/(proj|fc[12])\.weight$/.test(name)) continue;
+		const written = writeFourBit(name, shape, values, {
+			dtype: "float32",
+			double: true,
+		});
+		delete tensors[name];
+		Object.assign(tensors, written);
+		const stored = Object.entries(written).map(([key, tensor]) =>
+			storedBytes(key, tensor.dtype, tensor.shape, tensor.data),
 		);
-	test.each([
-		[100, /^p: no kernel .* bitsandbytes nf4 g64 across rows of 100 columns/],
-		[33, /^p: no kernel .* across rows of 33 columns/],
-	])("where rows have %d columns", async (cols, message) => {
-		const bytes = state([2, cols]);
-		const checkpoint = checkpointWith([
-			storedBytes("p", "U8", [cols, 1], new Uint8Array(cols)),
-			storedBytes(
-				"p.absmax",
-				"F32",
-				[Math.ceil(cols / 32)],
-				new Uint8Array(4 * Math.ceil(cols / 32)),
-			),
-			storedBytes("p.quant_map", "F32", [16], new Uint8Array(64)),
-			storedBytes(
-				"p.quant_state.bitsandbytes__nf4",
-				"U8",
-				[bytes.length],
-				bytes,
-			),
-		]);
-		const matrix = (await findMatrix(checkpoint, "p"))!;
+		const quantized = (await findMatrix(checkpointWith(stored), name))!;
+		exact[name] = f32(await quantized.decode(0, rows));
+	}
+	expect(Object.keys(tensors).length).toBeGreaterThan(
+		Object.keys(exact).length,
+	);
+	const load = (weights: Record<string, WriteTensor>, config = {}) =>
+		Model.load(
+			nanoGemma3((own) => ({ ...inFloat32(own), ...config }), {
+				"model.safetensors": writeSafetensors(weights),
+			}),
+			alone,
+		);
+	await using expected = await load(exact);
+	await using model = await load(tensors, fourBitConfig({ double: true }));
+	for (const { input_ids, image } of golden.slice(0, 6)) {
+		const images = image ? [goldenImage(image)] : [];
+		const [found] = await model.logits(input_ids, { images });
+		const [want] = await expected.logits(input_ids, { images });
+		expect(largestDifference(found!, want!)).toBeLessThan(1e-3);
+	}
+});
+
+/** A matrix of two rows, called p, and what else its state says. */
+async function twoRows(cols: number, nested?: Record<string, number>) {
+	const blocks = Math.ceil(cols / 32);
+	const state = new TextEncoder().encode(
+		JSON.stringify({
+			quant_type: "nf4",
+			blocksize: 64,
+			dtype: "float32",
+			shape: [2, cols],
+			...nested,
+		}),
+	);
+	const f32 = (name: string, values: Float32Array) =>
+		storedBytes(name, "F32", [values.length], new Uint8Array(values.buffer));
+	const bytes = Uint8Array.from({ length: blocks }, (_, i) => 100 + i);
+	const outer = Math.ceil(blocks / (nested?.nested_blocksize ?? 1));
+	const checkpoint = checkpointWith([
+		storedBytes("p", "U8", [cols, 1], new Uint8Array(cols)),
+		nested
+			? storedBytes("p.absmax", "U8", [blocks], bytes)
+			: f32("p.absmax", Float32Array.from(bytes)),
+		f32("p.quant_map", NF4.slice()),
+		f32("p.nested_quant_map", DYNAMIC.slice()),
+		f32(
+			"p.nested_absmax",
+			Float32Array.from({ length: outer }, (_, i) => 1 + i),
+		),
+		storedBytes("p.quant_state.bitsandbytes__nf4", "U8", [state.length], state),
+	]);
+	return (await findMatrix(checkpoint, "p"))!;
+}
+
+test.each([
+	[100, /^p: no kernel .* bitsandbytes nf4 g64 across rows of 100 columns/],
+	[33, /^p: no kernel .* across rows of 33 columns/],
+])(
+	"rows of %d columns are read, and refused by name",
+	async (cols, message) => {
+		const matrix = await twoRows(cols);
 		expect(await matrix.decode(0, 2)).toHaveLength(2 * cols);
 		expect(() => layoutName(matrix)).toThrow(message);
-	});
-});
+	},
+);
+
+test.each([
+	[256, "f32_lut4w_u8"],
+	// as numbers: kernels divide by powers of two only
+	[3, "f32_lut4w_f32"],
+])(
+	"scales of which %d share an outer one are kept for %s",
+	async (nested_blocksize, layout) => {
+		const matrix = await twoRows(192, { nested_blocksize, nested_offset: 0.5 });
+		expect(layoutName(matrix)).toBe(layout);
+		const plane = await matrix.planes[1]!.read(0, 2);
+		const scales = [100, 101, 102, 103, 104, 105].map((byte, i) => {
+			const outer = 1 + Math.floor(i / nested_blocksize);
+			return Math.fround(Math.fround(DYNAMIC[byte]! * outer) + 0.5);
+		});
+		expect([...plane]).toEqual(
+			layout.endsWith("u8")
+				? [100, 101, 102, 103, 104, 105]
+				: [...new Uint8Array(Float32Array.from(scales).buffer)],
+		);
+		const decoded = await matrix.decode(0, 2);
+		expect([...decoded]).toEqual(scales.flatMap((s) => Array(64).fill(-s)));
+	},
+);
 
 describe("GGUF's tables run", () => {
 	test.each(["IQ4_NL", "IQ4_XS", "MXFP4"])("%s", async (type) => {

@@ -12,6 +12,8 @@
 //
 //   a = absmax[b], or nested_quant_map[absmax[b]] · nested_absmax[b div 256] + nested_offset
 //   w = T(quant_map[u] · a), T the dtype.       Bits per weight: 4.5, or 4.127 with double quantization
+//
+// Kernels leave the last rounding out: they multiply by quant_map[u] · a in f32 (assembly/kernels/lut4w.ts).
 import { CheckpointError } from "../errors.ts";
 import type { Checkpoint, StoredTensor } from "../formats/checkpoint.ts";
 import { floatTensor, fourBitScales } from "./bitsandbytes-scales.ts";
