@@ -23,19 +23,12 @@ const END_TOKENS: ReadonlySet<unknown> = new Set([
 ]);
 
 /**
- * Ids of the tokens that end a turn or a text, by what they are called. A GGUF file names one end token, a model may have
- * several: Gemma ends a text with `<eos>` and a turn with `<end_of_turn>`.
+ * Ids of the tokens that end a turn or a text, by what they are called and whatever their type, as in llama.cpp. A GGUF
+ * file names one end token, a model may have several: Gemma ends a text with `<eos>` and a turn with `<end_of_turn>`.
  * @param tokens tokenizer.ggml.tokens
- * @param types tokenizer.ggml.token_type: what is normal text there ends nothing. Without it the name alone decides.
  */
-export function endTokenIds(
-	tokens: readonly unknown[],
-	types: readonly unknown[] | undefined,
-): number[] {
-	return [...tokens.keys()].filter(
-		(id) =>
-			END_TOKENS.has(tokens[id]) && Number(types?.[id]) !== TokenType.normal,
-	);
+export function endTokenIds(tokens: readonly unknown[]): number[] {
+	return [...tokens.keys()].filter((id) => END_TOKENS.has(tokens[id]));
 }
 
 /** Whether a file holds a model, by its name: neither the half that sees of one ("mmproj-…"), nor a later part. */

@@ -353,7 +353,7 @@ describe("GGUF metadata", () => {
 				"tokenizer.ggml.eos_token_id": 1,
 			}),
 		);
-		expect(tokenizer.endIds).toEqual([1, 2]);
+		expect(tokenizer.endIds).toEqual([1, 2, 3]);
 	});
 
 	test("lists chat templates by name", () => {

@@ -19,9 +19,7 @@ export function tokenIdsOf(metadata: GgufMetadata, file: string): Config {
 	const named = [id("eos"), id("eot"), id("eom")].filter(
 		(end) => end !== undefined,
 	);
-	const ends = [
-		...new Set([...named, ...endTokenIds(tokens, keys.list("token_type"))]),
-	];
+	const ends = [...new Set([...named, ...endTokenIds(tokens)])];
 	return defined({
 		bos_token_id: id("bos"),
 		eos_token_id: ends.length > 0 ? ends : undefined,

@@ -120,8 +120,7 @@ export function ggufKeys(metadata: GgufMetadata, where: string) {
 		},
 		ends({ bos, eos }: SpecialIds) {
 			const given = [id("eot"), id("eom")].filter((id) => id !== undefined);
-			const known = get("token_type") === undefined ? undefined : types();
-			return { bos, eos, ends: [...given, ...endTokenIds(tokens(), known)] };
+			return { bos, eos, ends: [...given, ...endTokenIds(tokens())] };
 		},
 		affixes(
 			{ bos, eos }: SpecialIds,
