@@ -70,7 +70,7 @@ export async function fileStorage(): Promise<Storage | undefined> {
 export async function cacheStorage(): Promise<Storage | undefined> {
 	if (typeof caches === "undefined") return undefined;
 	const cache = await caches.open(FOLDER).catch(() => undefined);
-	if (!cache) return undefined;
+	if (!cache || !(await keeps(cache))) return undefined;
 	const base = `https://${FOLDER}.invalid/`;
 	const addressOf = (name: string) =>
 		base + name.split("/").map(encodeURIComponent).join("/");
@@ -91,6 +91,18 @@ export async function cacheStorage(): Promise<Storage | undefined> {
 					await cache.delete(url);
 		},
 	};
+}
+
+/** Some caches take everything and have nothing afterwards: WebKit's in private windows, once a worker that used it was ended. */
+async function keeps(cache: Cache): Promise<boolean> {
+	const address = `https://${FOLDER}.invalid/probe`;
+	return cache
+		.put(address, new Response("kept"))
+		.then(() => cache.match(address))
+		.then(
+			(found) => found !== undefined,
+			() => false,
+		);
 }
 
 /** The last step, and those before it. */
