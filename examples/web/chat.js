@@ -5,7 +5,7 @@ import { answerMessage, stats, toolButton, userMessage } from "./message.js";
 import { samplingOptions, settings } from "./settings.js";
 
 const NANO_STARTERS = [
-	"Tell me a story about a brave fox.",
+	"Tell me a story.",
 	"What is 17 + 25?",
 	"Who are you?",
 ];

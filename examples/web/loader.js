@@ -21,8 +21,11 @@ export function cancelLoading() {
 	controller.abort();
 }
 
-/** Resolves with a loaded model, or with undefined when the visitor goes back. Errors are shown, and left to the visitor. */
-export async function loadChoice({ label, source, options, embedded }) {
+/**
+ * Resolves with a loaded model, or with undefined when the visitor goes back. Errors are shown, and left to the visitor.
+ * @param {Promise<void>} freed when the memory of the last model is there again
+ */
+export async function loadChoice({ label, source, options, embedded }, freed) {
 	controller.abort();
 	controller = new AbortController();
 	const { signal } = controller;
@@ -31,6 +34,7 @@ export async function loadChoice({ label, source, options, embedded }) {
 	);
 	open(label);
 	const load = async () => {
+		await freed;
 		const { Model } = await library();
 		const look = { ...options, threads: settings().threads, signal };
 		const { unsupported, ...about } = await Model.inspect(source, look);

@@ -20,8 +20,7 @@ function show(view) {
 async function choose(choice) {
 	showError($("start-error"), undefined);
 	show("loader");
-	await endChat();
-	const model = await loadChoice(choice);
+	const model = await loadChoice(choice, endChat());
 	if (!model) return;
 	if (choice.onHub) rememberModel(choice.label);
 	$("model-name").textContent = choice.label;

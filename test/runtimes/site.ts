@@ -14,10 +14,12 @@ export interface Site {
 }
 
 const TYPES: Readonly<Record<string, string>> = {
+	".css": "text/css",
 	".html": "text/html",
 	".js": "text/javascript",
 	".mjs": "text/javascript",
 	".json": "application/json",
+	".svg": "image/svg+xml",
 };
 
 /** What a page has to be sent with, so that it may share memory with its workers. */
