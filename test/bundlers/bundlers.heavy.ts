@@ -3,6 +3,7 @@ import {
 	copyFileSync,
 	mkdirSync,
 	readdirSync,
+	readFileSync,
 	statSync,
 	writeFileSync,
 } from "node:fs";
@@ -51,6 +52,32 @@ function kilobytes(folder: string): string {
 	if (bytes.length === 0) return "";
 	const sum = bytes.reduce((a, b) => a + b) - statSync(model).size;
 	return `${Math.round(sum / 1000)} kB`;
+}
+
+/** Scripts in a folder, where there are several: one script holds everything, whatever is imported when. */
+function chunks(folder: string): { name: string; text: string }[] {
+	const found = readdirSync(folder, { recursive: true, encoding: "utf8" })
+		.filter((name) => /\.m?js$/.test(name))
+		.map((name) => ({ name, text: readFileSync(join(folder, name), "utf8") }));
+	return found.length > 1 ? found : [];
+}
+
+/** Expects that the kernels of rare layouts are chunks of their own: only models that need them fetch them. */
+function expectRareApart(folder: string): void {
+	const embedded = (name: string) =>
+		readFileSync(
+			join(stage, "node_modules/nibble-lm/dist/embedded", `${name}.js`),
+			"utf8",
+		);
+	for (const target of ["simd", "relaxed"]) {
+		const rare = embedded(`${target}-rare`);
+		// The end of a module is its constants.
+		const end = /.{64}(?=")/.exec(rare)![0];
+		expect(embedded(target)).not.toContain(end);
+		for (const { name, text } of chunks(folder))
+			if (text.includes(end))
+				expect(text.length, name).toBeLessThan(1.1 * rare.length);
+	}
 }
 
 let stage = "";
@@ -147,6 +174,7 @@ describe.each(builds)(
 								? run(process.execPath, [at], "/")
 								: run(at, [], "/"),
 						);
+				expectRareApart(out);
 				rows.push([name, `${said.threads}`, kilobytes(out)]);
 				expect(said.text).toBe(expected);
 				expect(said.threads).toBeGreaterThan(1);
