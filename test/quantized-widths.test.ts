@@ -20,8 +20,12 @@ const LINEAR = "model.layers.0.mlp.down_proj.weight";
 const { input_ids: ids } = fixtureJson("quantized-logits.json")
 	.w8a16_ct_channel[0];
 
-async function logits(files: Files): Promise<Float32Array[]> {
-	await using model = await Model.load(bytesRepository(files, "nano"));
+async function logits(
+	files: Files,
+	options: Parameters<typeof Model.load>[1] = {},
+): Promise<Float32Array[]> {
+	const source = bytesRepository(files, "nano");
+	await using model = await Model.load(source, options);
 	return await model.logits(ids, { all: true });
 }
 
@@ -32,6 +36,19 @@ const largest = (values: Float32Array) =>
 const SUMS = 1e-5;
 /** Inputs rounded to int8 are right to about 1 in 250, in each layer. */
 const QUANTIZED_INPUTS = 0.05;
+
+function expectClose(
+	got: readonly Float32Array[],
+	want: readonly Float32Array[],
+	tolerance: number,
+) {
+	for (const [t, row] of want.entries()) {
+		const off = row.map((value, i) => value - got[t]![i]!);
+		expect(largest(off) / largest(row), `position ${t}`).toBeLessThan(
+			tolerance,
+		);
+	}
+}
 
 const name = ({ bits, group, asymmetric, dynamic, reordered }: Width) =>
 	[
@@ -123,17 +140,28 @@ test.each<readonly [string, () => Promise<Files>, string]>([
 	const checkpoint = await openCheckpoint(bytesRepository(files));
 	const linear = (await findMatrix(checkpoint, LINEAR))!;
 	expect(layoutName(linear)).toBe(layout);
-	const [got, want] = [
-		await logits(files),
-		await logits(await decodedNano(checkpoint)),
-	];
 	const tolerance = linear.activation === "f32" ? SUMS : QUANTIZED_INPUTS;
-	for (const [t, row] of want.entries()) {
-		const off = row.map((value, i) => value - got[t]![i]!);
-		expect(largest(off) / largest(row), `position ${t}`).toBeLessThan(
-			tolerance,
-		);
-	}
+	const want = await logits(await decodedNano(checkpoint));
+	expectClose(await logits(files), want, tolerance);
+});
+
+test.each([
+	{ bits: 4, group: 64, asymmetric: true },
+	{ bits: 4, group: 16, asymmetric: true },
+	{ bits: 4, group: 32, reordered: true },
+	{ bits: 8, asymmetric: true },
+])("%o with int8 inputs, in two banks", async (width) => {
+	const files = await nanoWidth(width, "dense");
+	const checkpoint = await openCheckpoint(bytesRepository(files));
+	const want = await logits(await decodedNano(checkpoint));
+	const options = { activations: "int8", banks: 2 } as const;
+	expectClose(await logits(files, options), want, QUANTIZED_INPUTS);
+});
+
+test("in two banks, reordered groups give the bits that they give in one", async () => {
+	const width = { bits: 4, group: 32, reordered: true, asymmetric: true };
+	const files = await nanoWidth(width, "dense");
+	expect(await logits(files, { banks: 2 })).toEqual(await logits(files));
 });
 
 describe("refused with the tensor's name", () => {
