@@ -13,14 +13,16 @@ import { type Operands, viewOf } from "./operands.ts";
 /** What a byte of such a layout stands for. */
 export interface ByteKind {
 	readonly hasSums: boolean;
-	/** The byte of a file as it is kept. */
+	/** The byte of a file as it is kept, where that does not depend on others. */
 	readonly kept: (stored: number) => number;
 	/** The value of a kept byte. */
 	readonly value: (kept: number) => number;
-	/** A random byte of a file. */
-	readonly random: (o: Operands) => number;
+	/** A random byte of a row of a file. */
+	readonly random: (o: Operands, row: number) => number;
 	/** Standard deviation of scales that make weights about 0.1. */
 	readonly scale: number;
+	/** Of floats, the powers of two of the least and the highest exponent: a block's largest float is brought to the highest. */
+	readonly exponents?: readonly [least: number, highest: number];
 }
 
 /** Columns per scale: 0 says that all of a row's share one. */
@@ -50,6 +52,22 @@ function place(kind: ByteKind, j: number, c: number, k: number, block: number) {
 	};
 }
 
+/** The power of two that a block of these floats is multiplied by. */
+function powerOf({ exponents, value }: ByteKind, floats: Uint8Array): number {
+	const most = Math.max(...Array.from(floats, (bits) => Math.abs(value(bits))));
+	if (exponents === undefined || most === 0) return 0;
+	const [least, highest] = exponents;
+	return highest - Math.max(Math.floor(Math.log2(most)), least);
+}
+
+/** The byte of a value of the same sign as `stored`. */
+function byteOf({ value }: ByteKind, wanted: number, stored: number): number {
+	const first = stored & 128;
+	for (let byte = first; byte < first + 128; byte++)
+		if (value(byte) === wanted) return byte;
+	throw new Error(`no byte stands for ${wanted}`);
+}
+
 /** The packed form of rows of bytes as they are stored, with scales [n, blocks]. */
 function pack(
 	kind: ByteKind,
@@ -66,11 +84,20 @@ function pack(
 		let sum = 0;
 		for (let b = 0; b < blocks; b++) {
 			const from = b * columnsOf(k, block);
-			const { scale } = place(kind, j, from, k, block);
-			memory.f32(scale)[0] = scales[j * blocks + b]!;
+			const end = Math.min(from + columnsOf(k, block), k);
+			const scale = scales[j * blocks + b]!;
+			// The quotient of a smaller scale may be a denormal f32.
+			const power =
+				Math.abs(scale) < 2e-28
+					? 0
+					: powerOf(kind, stored.subarray(j * k + from, j * k + end));
+			memory.f32(place(kind, j, from, k, block).scale)[0] = scale * 2 ** -power;
 			let values = 0;
-			for (let c = from; c < Math.min(from + columnsOf(k, block), k); c++) {
-				const kept = kind.kept(stored[j * k + c]!);
+			for (let c = from; c < end; c++) {
+				const byte = stored[j * k + c]!;
+				const kept = kind.exponents
+					? byteOf(kind, kind.value(byte) * 2 ** power, byte)
+					: kind.kept(byte);
 				bytes[place(kind, j, c, k, block).byte] = kept;
 				values += kind.value(kept);
 			}
@@ -81,8 +108,10 @@ function pack(
 	return bytes;
 }
 
-const randomBytes = (kind: ByteKind, o: Operands, count: number) =>
-	Uint8Array.from({ length: count }, () => kind.random(o));
+const randomBytes = (kind: ByteKind, o: Operands, n: number, k: number) =>
+	Uint8Array.from({ length: n * k }, (_, i) =>
+		kind.random(o, Math.floor(i / k)),
+	);
 
 export const byteLayout = (kind: ByteKind): PlainLayout => ({
 	weight(memory, w, j, c, k, block) {
@@ -91,7 +120,7 @@ export const byteLayout = (kind: ByteKind): PlainLayout => ({
 	},
 	random(o, n, k, block) {
 		const scales = o.gaussians(n * blocksOf(k, block), kind.scale);
-		return pack(kind, randomBytes(kind, o, n * k), scales, n, k, block);
+		return pack(kind, randomBytes(kind, o, n, k), scales, n, k, block);
 	},
 });
 
@@ -149,7 +178,7 @@ export function packingScaled(
 				`${n} rows of ${k} in blocks of ${block}`,
 				(o: Operands) => ({
 					dst: o.output("bytes", matrixBytes(kind, n, k, block)),
-					codes: o.put(randomBytes(kind, o, n * k)),
+					codes: o.put(randomBytes(kind, o, n, k)),
 					scales: o.put(
 						type.write(o.gaussians(n * blocksOf(k, block), kind.scale)),
 					),
@@ -182,7 +211,7 @@ export function packingPlain(
 				`${n} rows of ${k}`,
 				(o: Operands) => ({
 					dst: o.output("bytes", matrixBytes(kind, n, k, 0)),
-					src: o.put(randomBytes(kind, o, n * k)),
+					src: o.put(randomBytes(kind, o, n, k)),
 					n,
 					k,
 				}),

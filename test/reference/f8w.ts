@@ -5,40 +5,42 @@ import {
 	packingScaled,
 	scaleTypes,
 } from "./bytes.ts";
-import { halfToFloat } from "./half.ts";
 import { quantizedEmbed, quantizedGemm } from "./matrix.ts";
 import type { Operands } from "./operands.ts";
 import { plain } from "./quantize.ts";
 
-/** Sign, 4 bits of exponent with a bias of 7, 3 bits of fraction; the largest value is 448. */
-function e4m3ToFloat(bits: number): number {
+/** Sign, exponent with a bias, `size` bits of fraction; no bits stand for NaN or infinity. */
+const float8 = (bias: number, size: number) => (bits: number) => {
 	const sign = bits & 128 ? -1 : 1;
-	const exponent = (bits >> 3) & 15;
-	const fraction = (bits & 7) / 8;
+	const exponent = (bits & 127) >> size;
+	const fraction = (bits & (2 ** size - 1)) / 2 ** size;
 	return exponent === 0
-		? sign * fraction * 2 ** -6
-		: sign * (1 + fraction) * 2 ** (exponent - 7);
-}
+		? sign * fraction * 2 ** (1 - bias)
+		: sign * (1 + fraction) * 2 ** (exponent - bias);
+};
 
-/** Any byte but those that stand for no number, which have all bits of `mask`: denormals are as frequent as others. */
-const finite = (mask: number) => (o: Operands) => {
-	let bits = o.integer(0, 255);
-	while ((bits & mask) === mask) bits = o.integer(0, 255);
-	return bits;
+/** Any byte but those that stand for no number, which have all bits of `mask`: some rows are small, some all denormal. */
+const finite = (mask: number, size: number) => (o: Operands, row: number) => {
+	const most = [127, 8 << size, 2 ** size - 1][row % 3]!;
+	let bits = mask;
+	while ((bits & mask) === mask) bits = o.integer(0, most);
+	return bits + 128 * o.integer(0, 1);
 };
 
 const e4m3: ByteKind = {
 	hasSums: false,
 	kept: (stored) => stored,
-	value: e4m3ToFloat,
-	random: finite(0x7f),
+	value: float8(7, 3),
+	random: finite(0x7f, 3),
+	exponents: [-6, 8],
 	scale: 0.001,
 };
 const e5m2: ByteKind = {
 	hasSums: false,
 	kept: (stored) => stored,
-	value: (bits) => halfToFloat(bits << 8),
-	random: finite(0x7c),
+	value: float8(15, 2),
+	random: finite(0x7c, 2),
+	exponents: [-14, 16],
 	scale: 8e-6,
 };
 
