@@ -4,11 +4,7 @@ import { attachedImages, takeImages, watchImages } from "./images.js";
 import { answerMessage, stats, toolButton, userMessage } from "./message.js";
 import { samplingOptions, settings } from "./settings.js";
 
-const NANO_STARTERS = [
-	"Tell me a story.",
-	"What is 17 + 25?",
-	"Who are you?",
-];
+const NANO_STARTERS = ["Tell me a story.", "What is 17 + 25?", "Who are you?"];
 const STARTERS = [
 	"Explain what a neural network is, to a ten-year-old.",
 	"Write a haiku about autumn rain.",

@@ -43,8 +43,9 @@ export async function loadChoice({ label, source, options, embedded }, freed) {
 		const most = about.memory.contextTokens;
 		let contextTokens = Math.min(most, USUAL_TOKENS);
 		const estimate = async () => {
+			const asked = contextTokens;
 			const found = await Model.estimate(source, { ...look, contextTokens });
-			if (signal.aborted) return;
+			if (signal.aborted || asked !== contextTokens) return;
 			$("loader-eyebrow").textContent = about.architecture;
 			showFacts(factsOf(about, found));
 			warn(label, found.totalBytes);
