@@ -1,5 +1,5 @@
-import { spawnSync } from "node:child_process";
-import { cpSync, readdirSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { cpSync, existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildSync } from "esbuild";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -60,6 +60,18 @@ test.skipIf(missingChromium)("browser.html tells a story", async () => {
 	}
 });
 
+test("web/pack.js finds the package where it is installed", () => {
+	const packed = join(stage, "packed");
+	const script = join(stage, "examples", "web", "pack.js");
+	execFileSync(process.execPath, [script, packed]);
+	const library = readFileSync(
+		join(packed, "lib", "nibble-lm", "runtime", "web.js"),
+	);
+	const installed = join(stage, "node_modules", "nibble-lm", "dist");
+	expect(library).toEqual(readFileSync(join(installed, "runtime", "web.js")));
+	expect(existsSync(join(packed, "lib", "fflate", "browser.js"))).toBe(true);
+});
+
 describe("worker.ts", () => {
 	test("streams in workerd", async () => {
 		const folder = join(stage, "examples", "worker");
@@ -110,4 +122,6 @@ test("nothing else is there", () => {
 	];
 	const files = readdirSync("examples", { withFileTypes: true });
 	expect(files.filter((f) => f.isFile()).map((f) => f.name)).toEqual(tested);
+	const folders = files.filter((f) => f.isDirectory()).map((f) => f.name);
+	expect(folders).toEqual(["web"]);
 });

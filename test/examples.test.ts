@@ -25,7 +25,7 @@ test.each(readdirSync("examples/web"))(
 	(name) => {
 		if (name.endsWith(".png")) return;
 		const text = readFileSync(join("examples/web", name), "utf8");
-		expect(text.split("\n").length).toBeLessThan(450);
+		expect(text.split("\n").length).toBeLessThan(400);
 		for (const [, host] of text.matchAll(
 			/(?:src|href|url\(|from)[="'( ]+https?:\/\/([^/"']+)/g,
 		))
