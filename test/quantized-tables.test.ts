@@ -239,6 +239,13 @@ test.each([
 	},
 );
 
+test("scales that may be infinite are refused", async () => {
+	const nested = { nested_blocksize: 256, nested_offset: 1e300 };
+	await expect(twoRows(192, nested)).rejects.toThrow(
+		"scales of p.absmax may be infinite: 1 · 1 + Infinity",
+	);
+});
+
 describe("GGUF's tables run", () => {
 	test.each(["IQ4_NL", "IQ4_XS", "MXFP4"])("%s", async (type) => {
 		const source = bytesSource(

@@ -47,6 +47,12 @@ export async function fourBitScales(
 	const outerTensor = part(".nested_absmax");
 	const map = await floatTensor(mapTensor, 256);
 	const outer = await floatTensor(outerTensor, Math.ceil(blocks / perOuter));
+	const largest = Math.fround(most(map) * most(outer) + Math.abs(offset));
+	if (largest === Infinity) {
+		throw new CheckpointError(
+			`${absmax.file}: scales of ${absmax.name} may be infinite: ${most(map)} · ${most(outer)} + ${offset}`,
+		);
+	}
 	const readBytes = (lo: number, hi: number) => absmax.read(lo, hi - lo);
 	const read = async (lo: number, hi: number) => {
 		const bytes = await readBytes(lo, hi);
@@ -69,6 +75,10 @@ export async function fourBitScales(
 		tables: divides ? [...map, offset, blocksPerOuter, 0, 0, ...outer] : [],
 	};
 }
+
+/** The largest magnitude. */
+const most = (values: Float32Array): number =>
+	values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
 
 /** What `read` gives by stored block, by row and block of columns. */
 function scalesPlane(
