@@ -1,5 +1,4 @@
 import type { Engine, Span } from "./engine/engine.ts";
-import type { Sequence } from "./engine/pages.ts";
 import {
 	CheckpointError,
 	EngineError,
@@ -25,6 +24,7 @@ import {
 	runsOf,
 } from "./image-tokens.ts";
 import type { ImageInput, Images } from "./images.ts";
+import { Kept } from "./kept.ts";
 import type {
 	ChatOptions,
 	ChatTemplate,
@@ -149,11 +149,12 @@ export class Model {
 	readonly #turns: Turns;
 	readonly #step: Stepper;
 	#disposed: Promise<void> | undefined;
-	/** The last finished text: another one that begins alike need not be computed again. */
-	#kept: { ids: readonly number[]; sequence: Sequence } | undefined;
+	/** Another text that begins like the last one need not be computed again. */
+	readonly #kept: Kept;
 
 	constructor(loaded: LoadedModel) {
 		this.#loaded = loaded;
+		this.#kept = new Kept(loaded.engine);
 		this.#turns = createTurns(loaded.engine, loaded.yield);
 		this.#step = (feeds) => this.#turns(() => loaded.engine.step(feeds));
 	}
@@ -235,11 +236,7 @@ export class Model {
 		const speaker = this.#speaker(how, resolved.stop, emit);
 
 		const spans = await this.#see(encoded, signal);
-		// What an image was cannot be told from its tokens.
-		const { sequence, reusedTokens } = this.#take(
-			engine,
-			spans.length > 0 ? [] : ids,
-		);
+		const { sequence, reusedTokens } = this.#kept.take({ ids, spans });
 		try {
 			const first = await prefill(
 				this.#step,
@@ -247,7 +244,9 @@ export class Model {
 				ids.slice(reusedTokens),
 				engine.limits.rows,
 				signal,
-				spans,
+				spans
+					.filter(({ start }) => start >= reusedTokens)
+					.map((span) => ({ ...span, start: span.start - reusedTokens })),
 			);
 			const decodeStart = performance.now();
 			let finishReason: FinishReason = "abort";
@@ -286,8 +285,7 @@ export class Model {
 				},
 			};
 		} finally {
-			if (spans.length > 0) sequence.clear();
-			else this.#keep(ids, sequence);
+			this.#kept.keep({ ids, spans, sequence });
 		}
 	}
 
@@ -382,19 +380,21 @@ export class Model {
 		return { ids, patches, starts: sizes ? runsOf(ids, sizes, patches) : [] };
 	}
 
-	/** Runs the encoder on the images of a prompt. */
+	/** Runs the encoder on those images of a prompt that the last one did not have. */
 	async #see(
 		{ starts, patches }: EncodedPrompt,
 		signal: AbortSignal | undefined,
 	): Promise<Span[]> {
 		const { images, engine } = this.#loaded;
-		const spans: Span[] = [];
-		for (const [i, start] of starts.entries()) {
+		const rows = await this.#kept.encode(patches, (image) => {
 			signal?.throwIfAborted();
-			const rows = await this.#turns(() => engine.encode!(patches[i]!));
-			spans.push({ start, length: images!.tokens, rows });
-		}
-		return spans;
+			return this.#turns(() => engine.encode!(image));
+		});
+		return starts.map((start, i) => ({
+			start,
+			length: images!.tokens,
+			rows: rows[i]!,
+		}));
 	}
 
 	#checkIds(ids: number[], what: string): number[] {
@@ -410,29 +410,6 @@ export class Model {
 		throw new CheckpointError(
 			`${this.info.name}: the tokenizer gives token ${wrong}, the model knows ${size}; they do not belong together`,
 		);
-	}
-
-	/** A sequence that already holds as much as possible of `ids`, but not the last one, whose logits are wanted. */
-	#take(
-		engine: Engine,
-		ids: readonly number[],
-	): { sequence: Sequence; reusedTokens: number } {
-		const kept = this.#kept;
-		this.#kept = undefined;
-		if (kept?.sequence.canTruncate) {
-			let same = 0;
-			const most = Math.min(ids.length - 1, kept.sequence.length);
-			while (same < most && ids[same] === kept.ids[same]) same++;
-			kept.sequence.truncate(same);
-			return { sequence: kept.sequence, reusedTokens: same };
-		}
-		kept?.sequence.clear();
-		return { sequence: engine.createSequence(), reusedTokens: 0 };
-	}
-
-	#keep(ids: readonly number[], sequence: Sequence): void {
-		this.#kept?.sequence.clear();
-		this.#kept = { ids, sequence };
 	}
 
 	/**
@@ -494,7 +471,7 @@ export class Model {
 
 	/** Stops the threads and lets go of the memory. A running generation rejects with EngineError. Idempotent. */
 	dispose(): Promise<void> {
-		this.#kept = undefined;
+		this.#kept.clear();
 		this.#disposed ??= this.#loaded.engine.stop();
 		return this.#disposed;
 	}

@@ -176,7 +176,10 @@ describe("keys and values of 32k tokens in the shapes of the 270m model", () => 
 			new PagePool({ window, bankBytes: [layers.sliding * page] }, [memory]),
 		];
 		const before = memory.usedBytes;
-		const sequence = new Sequence(pools, contextTokens);
+		const sequence = new Sequence(pools, {
+			contextTokens,
+			rows: chunk,
+		});
 		for (let at = 0; at < contextTokens; at += chunk) {
 			sequence.reserve(at + chunk);
 			sequence.length = at + chunk;

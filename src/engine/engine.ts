@@ -132,7 +132,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 		limits,
 		programs,
 		parts,
-		createSequence: () => new Sequence(pools, limits.contextTokens),
+		createSequence: () => new Sequence(pools, limits),
 		async step(feeds) {
 			const start = performance.now();
 			for (const { sequence, tokens } of feeds)

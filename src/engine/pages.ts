@@ -53,6 +53,17 @@ export class PagePool {
 	}
 }
 
+/** What a sequence may grow to, in all and in one step. */
+export interface SequenceLimits {
+	/** Positions, above which `reserve` throws. */
+	readonly contextTokens: number;
+	/** Positions that a step adds at most. */
+	readonly rows: number;
+}
+
+const pageOf = (position: number): number =>
+	Math.floor(position / PAGE_POSITIONS);
+
 /**
  * The keys and values of one text: lists of pages, one list per group. Forking shares pages, truncating drops them,
  * and a group with a window frees the pages that have left it.
@@ -61,35 +72,41 @@ export class Sequence {
 	/** Positions written so far. */
 	length = 0;
 	readonly #pools: readonly PagePool[];
-	readonly #maximum: number;
+	readonly #limits: SequenceLimits;
 	readonly #lists: (Page | undefined)[][];
 
-	/** @param maximum tokens of context, above which `reserve` throws */
-	constructor(pools: readonly PagePool[], maximum: number) {
+	constructor(pools: readonly PagePool[], limits: SequenceLimits) {
 		this.#pools = pools;
-		this.#maximum = maximum;
+		this.#limits = limits;
 		this.#lists = pools.map(() => []);
 	}
 
-	/** Whether positions can be dropped again: a group with a window has already let go of what that would need. */
-	get canTruncate(): boolean {
-		return this.#pools.every((pool) => pool.group.window === 0);
+	/** Whether the text can go on from its first `length` positions: a group with a window may have let go of some that the next one sees. */
+	canTruncate(length: number): boolean {
+		return this.#pools.every(({ group: { window } }, g) => {
+			if (window === 0 || length === 0) return true;
+			const first = Math.max(0, length - window + 1);
+			return this.#lists[g]![pageOf(first)] !== undefined;
+		});
 	}
 
-	/** Makes room for positions up to `length` and frees pages that no later position can see. Throws ContextError or EngineError. */
+	/**
+	 * Makes room for positions up to `length`. A group with a window keeps as many positions behind it as a step may add,
+	 * and frees the pages before: it takes no more memory than its longest step needs, and after short steps, which is
+	 * how answers come, there is a way back. Throws ContextError or EngineError.
+	 */
 	reserve(length: number): void {
-		if (length > this.#maximum)
+		const { contextTokens, rows } = this.#limits;
+		if (length > contextTokens)
 			throw new ContextError(
-				`the text needs ${length} tokens of context, the model was loaded with ${this.#maximum}`,
+				`the text needs ${length} tokens of context, the model was loaded with ${contextTokens}`,
 			);
 		for (const [g, pool] of this.#pools.entries()) {
 			const list = this.#lists[g]!;
 			const { window } = pool.group;
 			if (window > 0) {
-				const visible = Math.floor(
-					Math.max(0, this.length - window) / PAGE_POSITIONS,
-				);
-				for (let p = visible - 1; p >= 0 && list[p] !== undefined; p--) {
+				const kept = pageOf(Math.max(0, length - rows - window));
+				for (let p = kept - 1; p >= 0 && list[p] !== undefined; p--) {
 					pool.give(list[p]!);
 					list[p] = undefined;
 				}
@@ -98,7 +115,7 @@ export class Sequence {
 		}
 	}
 
-	/** Drops positions from `length` on. */
+	/** Drops positions from `length` on, where `canTruncate` says so. */
 	truncate(length: number): void {
 		for (const [g, pool] of this.#pools.entries()) {
 			const list = this.#lists[g]!;
