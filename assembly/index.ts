@@ -64,7 +64,7 @@ export {
   pack_qc8zw_i8_f16,
   pack_qc8zw_i8_f32,
 } from "./kernels/qc8w";
-export { quantize_f32_qb8, quantize_f32_qd8, quantize_f32_qs8 } from "./kernels/quantize";
+export { quantize_f32_qb8, quantize_f32_qd8, quantize_f32_qs8, quantize_static_f32_qd8 } from "./kernels/quantize";
 export { quantize_f32_qk8 } from "./kernels/quantize-k";
 export { argmax_f32, logsoftmax_at_f32, softmax_f32 } from "./kernels/reduce";
 export { rope_f32, rope_table_f32 } from "./kernels/rope";

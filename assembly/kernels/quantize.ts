@@ -41,7 +41,7 @@ export function quantize_f32_qd8(y: QD8, x: F32, k: i32, lo: i32, hi: i32): void
     const least = minOf(from, k);
     const s = max<f32>((maxOf(from, k) - least) / 255, F32_EPSILON);
     const z = clamp(-128 - <i32>nearest<f32>(least / s));
-    quantizeRow(y + <usize>t * qd8RowBytes(k), from, k, s, z, false);
+    quantizeRow(y + <usize>t * qd8RowBytes(k), from, k, s, z, INVERSE);
   }
 }
 
@@ -50,25 +50,47 @@ export function quantize_f32_qs8(y: QD8, x: F32, k: i32, lo: i32, hi: i32): void
   for (let t = lo; t < hi; t++) {
     const from = x + (<usize>t * <usize>k << 2);
     const s = max<f32>(magnitudeOf(from, k) / 127.5, F32_EPSILON);
-    quantizeRow(y + <usize>t * qd8RowBytes(k), from, k, s, 0, true);
+    quantizeRow(y + <usize>t * qd8RowBytes(k), from, k, s, 0, DIVIDED);
   }
+}
+
+/**
+ * Rows of x[rows, k] as qd8 with the scale s and the zero point z that all rows are given: q = x / s + z cut to −128 … 127,
+ * then rounded half to even. Units are rows.
+ */
+export function quantize_static_f32_qd8(y: QD8, x: F32, k: i32, s: f32, z: i32, lo: i32, hi: i32): void {
+  for (let t = lo; t < hi; t++) quantizeRow(y + <usize>t * qd8RowBytes(k), x + (<usize>t * <usize>k << 2), k, s, z, GIVEN);
 }
 
 const F32_EPSILON: f32 = 1.1920928955078125e-7;
 
-/** q = x / s + z, where x / s is x · (1 / s) unless `divide`: the two differ where they come close to a half. */
+// How q = x / s + z is computed, which makes a difference close to a half.
+/** x · (1 / s), rounded, plus z */
+const INVERSE: i32 = 0;
+/** x / s, rounded, plus z */
+const DIVIDED: i32 = 1;
+/** x / s + z, cut before it is rounded: s may be too small for x */
+const GIVEN: i32 = 2;
+
+/** Four q, not yet cut to −128 … 127. */
 // @ts-ignore: decorator
-@inline function quantizeRow(y: usize, x: usize, k: i32, s: f32, z: i32, divide: bool): void {
+@inline function codesOf(x: v128, by: v128, z: i32, how: i32): v128 {
+  if (how == INVERSE) return i32x4.add(nearestInteger(f32x4.mul(x, by)), i32x4.splat(z));
+  if (how == DIVIDED) return i32x4.add(nearestInteger(f32x4.div(x, by)), i32x4.splat(z));
+  const exact = f32x4.add(f32x4.div(x, by), f32x4.splat(<f32>z));
+  return nearestInteger(f32x4.pmin(f32x4.pmax(exact, f32x4.splat(-128)), f32x4.splat(127)));
+}
+
+// @ts-ignore: decorator
+@inline function quantizeRow(y: usize, x: usize, k: i32, s: f32, z: i32, how: i32): void {
   store<f32>(y, s);
   store<i32>(y, z, 4);
   store<i32>(y, 0, 12);
   let to = y + QD8_HEADER_BYTES;
-  const inverse: f32 = 1 / s;
-  const by = f32x4.splat(divide ? s : inverse);
-  const zeros = i32x4.splat(z);
+  const by = f32x4.splat(how == INVERSE ? 1 / s : s);
   let c = 0;
   for (; c + GROUP <= k; c += GROUP) {
-    for (let $i = 0; $i < 8; $i++) let q$i = i32x4.add(nearestInteger(divide ? f32x4.div(v128.load(x, 16 * $i), by) : f32x4.mul(v128.load(x, 16 * $i), by)), zeros);
+    for (let $i = 0; $i < 8; $i++) let q$i = codesOf(v128.load(x, 16 * $i), by, z, how);
     storeGroup(to, q0, q1, q2, q3, q4, q5, q6, q7);
     x += 128;
     to += QD8_BYTES;
@@ -76,7 +98,7 @@ const F32_EPSILON: f32 = 1.1920928955078125e-7;
   if (c < k) {
     store<i32>(to, 0);
     for (let i = 0; i < GROUP; i++, x += 4) {
-      const q = c + i < k ? clamp(<i32>nearest<f32>(divide ? load<f32>(x) / s : load<f32>(x) * inverse) + z) : 0;
+      const q = c + i < k ? clamp(i32x4.extract_lane(codesOf(v128.load32_zero(x), by, z, how), 0)) : 0;
       store<i8>(to + i, <i8>q, 4);
       store<i16>(to + (i & 2), <i16>(load<i16>(to + (i & 2)) + q));
     }

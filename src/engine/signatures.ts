@@ -272,6 +272,8 @@ export const signatures = {
 	quantize_f32_qk8: [["y", "QD8"], ["x", "F32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** Rows of x[rows, k] as qd8 without a zero point: s = max |x| / 127.5, at least 2^-23, q = x / s rounded half to even and cut to −128 … 127. Units are rows. */
 	quantize_f32_qs8: [["y", "QD8"], ["x", "F32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** Rows of x[rows, k] as qd8 with the scale s and the zero point z that all rows are given: q = x / s + z cut to −128 … 127, then rounded half to even. Units are rows. */
+	quantize_static_f32_qd8: [["y", "QD8"], ["x", "F32"], ["k", "i32"], ["s", "f32"], ["z", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, i] = x[t, i] / √(mean_j x[t, j]² + eps) · w[i] */
 	rmsnorm_f32: [["y", "F32"], ["x", "F32"], ["w", "F32"], ["d", "i32"], ["eps", "f32"], ["lo", "i32"], ["hi", "i32"]],
 	/** rmsnorm_f32, then quantize_f32_qb8. */

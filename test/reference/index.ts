@@ -32,6 +32,7 @@ import {
 	quantize_f32_qb8,
 	quantize_f32_qd8,
 	quantize_f32_qs8,
+	quantize_static_f32_qd8,
 } from "./quantize.ts";
 import { quantize_f32_qk8 } from "./quantize-k.ts";
 import * as reduce from "./reduce.ts";
@@ -71,6 +72,7 @@ export const reference: { readonly [K in KernelName]: Entry<K> } = {
 	quantize_f32_qb8,
 	quantize_f32_qd8,
 	quantize_f32_qs8,
+	quantize_static_f32_qd8,
 	quantize_f32_qk8,
 	...reduce,
 	...rope,

@@ -184,4 +184,41 @@ export function quantizing(
 
 export const quantize_f32_qb8 = quantizing(qb8, blocks, [32, 160]);
 export const quantize_f32_qd8 = quantizing(qd8, asymmetric, [7, 32, 165]);
+/** With the scale and the zero point that a call gives. */
+export const quantize_static_f32_qd8: Entry<"quantize_static_f32_qd8"> = {
+	run({ y, x, k, s, z }, lo, hi, memory) {
+		for (let t = lo; t < hi; t++) {
+			const row = memory.f32(x).slice(t * k, (t + 1) * k);
+			qd8.write(memory, y + t * qd8.rowBytes(k), {
+				codes: [...row].map((v) =>
+					roundHalfEven(clamp(f32(f32(v / f32(s)) + z))),
+				),
+				zero: z,
+				scale: () => s,
+			});
+		}
+	},
+	units: ({ k }, bytes) => bytes / qd8.rowBytes(k),
+	grain: 1,
+	tolerance: exact,
+	cases: Object.fromEntries(
+		[
+			[7, 0.5, 0],
+			[32, 0.0123, -128],
+			[165, 0.25, 37],
+			[96, 1e-20, 5],
+		].map(([k, s, z]) => [
+			`${k} columns, scale ${s}, zero point ${z}`,
+			(o: Operands) => ({
+				y: o.output("bytes", 5 * qd8.rowBytes(k!)),
+				// Multiples of an eighth fall on halves of some scales.
+				x: o.f32([...o.integers(5 * k!, -300, 300)].map((v) => v / 8)),
+				k: k!,
+				s: s!,
+				z: z!,
+			}),
+		]),
+	),
+};
+
 export const quantize_f32_qs8 = quantizing(qd8, symmetric, [7, 32, 165]);
