@@ -129,6 +129,7 @@ export async function planWeights(
 		const behind = columns ?? matrix.tables;
 		d.weight.layout = layout;
 		d.weight.block = block;
+		d.weight.input = matrix.input;
 		if (columns) d.weight.columns = { values: columns, offset: packedBytes };
 		const bytes = packedBytes + (behind?.byteLength ?? 0);
 		planned.push({ ...d, matrix, width, behind, bytes });
@@ -154,6 +155,7 @@ const INPUT_FORMS: Readonly<Record<ActivationForm, string>> = {
 	"k-block": "qk8",
 	"token-asymmetric": "qd8",
 	"token-symmetric": "qs8",
+	static: "qd8",
 };
 
 /**

@@ -234,6 +234,11 @@ describe("compressed-tensors", () => {
 			Int32Array.from({ length: 64 }, (_, i) => value(i)),
 		);
 	const targets = (...list: unknown[]) => config({}, { targets: list });
+	const staticInputs = (strategy: string) =>
+		config(
+			{},
+			{ input_activations: { num_bits: 8, strategy, dynamic: false } },
+		);
 
 	test("nothing is wrong with the tensor that the cases change", async () => {
 		const message = complaint(all, config());
@@ -376,19 +381,32 @@ describe("compressed-tensors", () => {
 			/holds -9, expected int4/,
 		],
 		[
-			"static activations",
+			"static activations per token",
 			all,
-			config(
-				{},
-				{
-					input_activations: {
-						num_bits: 8,
-						strategy: "tensor",
-						dynamic: false,
-					},
-				},
-			),
-			/per tensor, static/,
+			staticInputs("token"),
+			/8 bits per token, static; what is computed/,
+		],
+		[
+			"static activations without a scale",
+			all,
+			staticInputs("tensor"),
+			/says static inputs, but w.input_scale is missing/,
+		],
+		[
+			"a scale of inputs that is none",
+			[...all, tensor("w.input_scale", "F32", [1], new Float32Array(1))],
+			staticInputs("tensor"),
+			/w.input_scale is 0, expected a positive number/,
+		],
+		[
+			"a zero point of inputs that is no int8",
+			[
+				...all,
+				tensor("w.input_scale", "F32", [1], Float32Array.of(1)),
+				tensor("w.input_zero_point", "I32", [1], Int32Array.of(1)),
+			],
+			staticInputs("tensor"),
+			/w.input_zero_point is I32 \[1\], expected I8/,
 		],
 		[
 			"a pattern with syntax of its own",

@@ -43,6 +43,10 @@ export interface Weight {
 	readonly block: number;
 	/** Where its columns lie in another order than those of its input, or have gaps between them. */
 	readonly columns?: Columns | undefined;
+	/** How its input is quantized, where the checkpoint says it once for all rows. */
+	readonly input?:
+		| { readonly scale: number; readonly zero: number }
+		| undefined;
 	bank: number;
 	address: number;
 }
@@ -255,7 +259,7 @@ export class Graph {
 			y.buffer,
 			{
 				y: y.buffer,
-				x: this.#activation(input, activation, k),
+				x: this.#activation(input, activation, k, w.input),
 				w,
 				bias: bias ?? 0,
 				residual: 0,
@@ -582,22 +586,27 @@ export class Graph {
 	}
 
 	/** The input of a matrix kernel: quantized the first time a layer asks, and shared by all that read the same rows. */
-	#activation(x: Buffer, name: string, k: number): Buffer {
+	#activation(
+		x: Buffer,
+		name: string,
+		k: number,
+		given: Weight["input"],
+	): Buffer {
 		const { quantize, rowBytes } =
 			activations[name as keyof typeof activations];
 		if (quantize === undefined) return x;
-		return remember(this.#quantized, x, name, () => {
+		const key = given ? `${name} ${given.scale} ${given.zero}` : name;
+		return remember(this.#quantized, x, key, () => {
 			const y: Buffer = {
 				bank: x.bank,
 				register: x.register,
 				rowBytes: rowBytes(k),
 			};
-			this.#recordAny(
-				quantize,
-				y,
-				{ y, x, k },
-				{ register: x.register, per: 1, times: 1 },
-			);
+			const units: Units = { register: x.register, per: 1, times: 1 };
+			if (given) {
+				const { scale: s, zero: z } = given;
+				this.#record("quantize_static_f32_qd8", y, { y, x, k, s, z }, units);
+			} else this.#recordAny(quantize, y, { y, x, k }, units);
 			return y;
 		});
 	}

@@ -131,9 +131,13 @@ function activationArgs(
 		// fp8 rounding of the input is not imitated: f32 is closer to the unquantized model
 		return { activation: "f32", activationBits: 8 };
 	}
-	if (bits !== 8 || strategy !== "token" || dynamic !== true) {
+	const isDynamic = dynamic === true;
+	if (bits === 8 && strategy === "tensor" && !isDynamic) {
+		return { activation: "static", activationBits: 8 };
+	}
+	if (bits !== 8 || strategy !== "token" || !isDynamic) {
 		throw new UnsupportedError(
-			`${where}: quantized to ${String(bits)} bits per ${String(strategy)}, ${dynamic === true ? "dynamic" : "static"}; what is computed is 8 bits per token, dynamic`,
+			`${where}: quantized to ${String(bits)} bits per ${String(strategy)}, ${isDynamic ? "dynamic" : "static"}; what is computed is 8 bits per token, dynamic, or per tensor, static`,
 		);
 	}
 	const symmetric = args.symmetric !== false;

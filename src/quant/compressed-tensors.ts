@@ -9,6 +9,8 @@
 //   P.weight_zero_point  only where asymmetric; packed: I32 [words of N, K/g], packed down the columns
 //   P.weight_g_idx       I32 [K], the group of each column, where GPTQ reordered them
 //
+//   P.input_scale, …     where inputs are quantized with one scale for all tokens: compressed-tensors-input.ts
+//
 //   w = T((q − z) · s)        Bits per weight: 4.125 (W4A16 g128, bf16 scales), 8 + 16/K (per channel)
 import { CheckpointError, UnsupportedError } from "../errors.ts";
 import type { Checkpoint, StoredTensor } from "../formats/checkpoint.ts";
@@ -25,6 +27,7 @@ import {
 	type WeightScheme,
 	weightScheme,
 } from "./compressed-tensors-config.ts";
+import { staticInput } from "./compressed-tensors-input.ts";
 import { type ScaleGrid, scaleGrid } from "./compressed-tensors-scales.ts";
 import { widen } from "./floats.ts";
 import { groupIndex } from "./group-index.ts";
@@ -63,7 +66,10 @@ export const compressedTensors: Scheme = {
 		const codes = packed
 			? await packedCodes(checkpoint, name, packed, how)
 			: wholeCodes(whole!, how);
-		return matrix(checkpoint, name, codes, scale, how);
+		const found = await matrix(checkpoint, name, codes, scale, how);
+		if (how.activation !== "static") return found;
+		const { input, tensors: own } = await staticInput(checkpoint, module);
+		return { ...found, input, tensors: [...found.tensors, ...own] };
 	},
 	owner({ tensors }, tensor) {
 		const module = INPUT_SUFFIXES.exec(tensor)?.[1];

@@ -16,14 +16,16 @@ import { xnnpack } from "./xnnpack.ts";
  * - "block": int8 per 32 columns, symmetric (ggml's Q8_0);
  * - "k-block": int8 per 256 columns, symmetric (ggml's Q8_K);
  * - "token-asymmetric": int8 per row with a zero point;
- * - "token-symmetric": int8 per row.
+ * - "token-symmetric": int8 per row;
+ * - "static": int8 with the scale and the zero point that the checkpoint gives, StoredMatrix.input.
  */
 export type ActivationForm =
 	| "f32"
 	| "block"
 	| "k-block"
 	| "token-asymmetric"
-	| "token-symmetric";
+	| "token-symmetric"
+	| "static";
 
 /** Bytes of a matrix, row after row, as its packing kernel takes them. */
 export interface Plane {
@@ -52,6 +54,8 @@ export interface StoredMatrix {
 	/** Stored bytes that carry information: all-zero zero points are left out, int4 codes count half a byte. */
 	readonly bytes: number;
 	readonly activation: ActivationForm;
+	/** Where activation is "static": q = x / scale + zero, cut to −128 … 127 and rounded half to even. */
+	readonly input?: { readonly scale: number; readonly zero: number };
 	/** Columns per scale, 0 where there is none, `cols` where each row has one. */
 	readonly block: number;
 	/** In the order in which the packing kernel takes them. */
