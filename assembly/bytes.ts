@@ -16,9 +16,8 @@
 
 import { byte } from "./float32";
 import { Float8, float8, halfPower, lift, roomAbove } from "./float8";
-import { codesBytes, dotsAreSigned, FLOATS, GROUP, MINIMA_BYTES, PLAIN, SCALES_BYTES, unpackBytes } from "./int8";
+import { codesBytes, dotsAreSigned, FLOATS, GROUP, MINIMA_BYTES, PLAIN, SCALES_BYTES, sumOfBytes, unpackBytes } from "./int8";
 import { bytesOf, scaleAt, ScaleType } from "./scales";
-import { sum } from "./kernels/qc8w";
 import { madd } from "./simd";
 import { ROWS, storeTransposed } from "./tile";
 
@@ -184,7 +183,7 @@ export function packBytes(kind: Kind, dst: usize, codes: usize, type: ScaleType,
       for (let b = 0, c = 0; c < k; b++, c += block) {
         let scale: f32 = scales == 0 ? 1 : scaleAt(type, scales);
         if (scales != 0) scales += bytesOf(type);
-        if (kind == INT8) total += <f32>sum(codes + c, block) * scale;
+        if (kind == INT8) total += <f32>sumOfBytes(codes + c, block) * scale;
         else scale = liftBlock(kind, tile, r, c, min(block, k - c), block, largest(codes + c, min(block, k - c)), scale);
         store<f32>(tile + scalesAt(kind, b, block) + (<usize>r << 2), scale);
       }

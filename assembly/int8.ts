@@ -176,6 +176,18 @@ export function unpackBytes(to: usize, from: usize, how: i32): void {
   v128.store(to, i16x8.shr_u(codes, 8), 32);
 }
 
+/** Σ of k int8. */
+export function sumOfBytes(codes: usize, k: i32): i32 {
+  let total = i32x4.splat(0);
+  let c = 0;
+  for (; c + 16 <= k; c += 16, codes += 16) {
+    total = i32x4.add(total, i32x4.extadd_pairwise_i16x8_s(i16x8.extadd_pairwise_i8x16_s(v128.load(codes))));
+  }
+  let rest = i32x4.extract_lane(total, 0) + i32x4.extract_lane(total, 1) + i32x4.extract_lane(total, 2) + i32x4.extract_lane(total, 3);
+  for (; c < k; c++, codes++) rest += load<i8>(codes);
+  return rest;
+}
+
 /** Writes `rows` rows of inputs with 16 bits per value; from points at a row's first group of `groupBytes`. */
 export function widen(to: usize, from: usize, rowBytes: usize, groupBytes: usize, rows: i32, groups: i32): void {
   for (let t = 0; t < rows; t++, from += rowBytes) {

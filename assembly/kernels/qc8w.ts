@@ -14,7 +14,7 @@
 
 import { Bytes, F32, F32Or0, I32, QC8W, QD8, Scratch } from "../types";
 import { byte } from "../float32";
-import { codesBytes, dot, dot32, dotOfBytes, dotsAreSigned, even, FLOATS, GROUP, lowBytes, odd, PLAIN, QD8_BYTES, SCALES_BYTES, unpackBytes } from "../int8";
+import { codesBytes, dot, dot32, dotOfBytes, dotsAreSigned, even, FLOATS, GROUP, lowBytes, odd, PLAIN, QD8_BYTES, SCALES_BYTES, sumOfBytes, unpackBytes } from "../int8";
 import { gemmFloats, gemmIntegers } from "../matrix";
 import { BRAIN, bytesOf, FLOAT, HALF, scaleAt, ScaleType } from "../scales";
 import { madd } from "../simd";
@@ -105,7 +105,7 @@ function pack(dst: usize, codes: usize, type: ScaleType, scales: usize, zeros: u
       scales += bytesOf(type);
       const z = zeros == 0 ? 0 : <i32>load<i8>(zeros++);
       store<i8>(tile + r, <i8>z, ZEROS);
-      store<i32>(tile + (<usize>r << 2), sum(codes + <usize>r * <usize>k, k) - z * k, 64);
+      store<i32>(tile + (<usize>r << 2), sumOfBytes(codes + <usize>r * <usize>k, k) - z * k, 64);
     }
     let c = 0;
     if (rows == ROWS) {
@@ -123,18 +123,6 @@ function pack(dst: usize, codes: usize, type: ScaleType, scales: usize, zeros: u
     }
     codes += <usize>ROWS * <usize>k;
   }
-}
-
-/** Σ of k int8. */
-export function sum(codes: usize, k: i32): i32 {
-  let total = i32x4.splat(0);
-  let c = 0;
-  for (; c + 16 <= k; c += 16, codes += 16) {
-    total = i32x4.add(total, i32x4.extadd_pairwise_i16x8_s(i16x8.extadd_pairwise_i8x16_s(v128.load(codes))));
-  }
-  let rest = i32x4.extract_lane(total, 0) + i32x4.extract_lane(total, 1) + i32x4.extract_lane(total, 2) + i32x4.extract_lane(total, 3);
-  for (; c < k; c++, codes++) rest += load<i8>(codes);
-  return rest;
 }
 
 /** Zero points of rows 4v to 4v + 3. */
