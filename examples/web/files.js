@@ -23,4 +23,4 @@ export const serviceWorker = {
 };
 
 /** Of the page's own folder: what no page asks for. */
-export const notServed = ["files.js", "serve.js", "pack.js"];
+export const notServed = ["files.js", "serve.js", "pack.js", "screenshot.png"];
