@@ -229,8 +229,9 @@ export async function visit(
 	setting: DemoSetting,
 	report: (report: DemoReport) => Promise<unknown>,
 ): Promise<void> {
-	// The service worker is about to reload the page.
-	if (setting.isolated && !crossOriginIsolated) return;
+	// The service worker is about to reload the page, which ends this.
+	if (setting.isolated)
+		await until("the page is isolated", () => crossOriginIsolated);
 	const saved = sessionStorage.getItem(STATE);
 	const done = saved
 		? (JSON.parse(saved) as DemoReport)
@@ -238,16 +239,21 @@ export async function visit(
 	const results: Record<string, string | null> = { ...done.steps };
 	let { engine, stats } = done;
 	await until("the page", () => document.querySelector("#suggestions li"));
+	let failed: string | undefined;
 	for (const [name, run] of Object.entries(saved ? afterReload : steps)) {
-		results[name] = await run(setting).then(
-			() => null,
-			(error) => `${error}\n${error?.stack}`,
-		);
+		results[name] = failed
+			? `not reached, after: ${failed}`
+			: await run(setting).then(
+					() => null,
+					(error) => `${error}\n${error?.stack}`,
+				);
+		// What comes later would wait in vain.
+		if (results[name]) failed ??= name;
 		engine ||= $("engine").textContent ?? "";
 		if (name === "streams an answer") stats = lastAnswer() ? statsOf() : "";
 	}
 	const now = { steps: results, engine, stats };
-	if (saved) return void (await report(now));
+	if (saved || failed) return void (await report(now));
 	sessionStorage.setItem(STATE, JSON.stringify(now));
 	location.reload();
 }
