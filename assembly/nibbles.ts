@@ -5,7 +5,7 @@
 //   byte:    code of column c in the low nibble, of column c + 16 in the high nibble
 
 import { GROUP, lowNibbles } from "./int8";
-import { ROWS, storeTransposed } from "./tile";
+import { storeTransposed } from "./tile";
 
 export const GROUP_BYTES: usize = 256;
 
