@@ -22,7 +22,7 @@ export const QUERIES: i32 = 128;
 /** Up to this many queries read a page's elements as they are; for more it pays to make f32 of them first. */
 const DIRECT: i32 = 8;
 
-const LOG2E: f32 = 1.44269504;
+export const LOG2E: f32 = 1.44269504;
 
 // @ts-ignore: decorator
 @inline function queryAt(scratch: usize, i: i32): usize {
@@ -51,7 +51,7 @@ const LOG2E: f32 = 1.44269504;
 
 /** Where a pass may keep one head of a page as f32. */
 // @ts-ignore: decorator
-@inline export function pageAt(scratch: usize, d: i32): usize {
+@inline function pageAt(scratch: usize, d: i32): usize {
   return accAt(scratch, d) + <usize>(QUERIES * padded(d)) * 4;
 }
 

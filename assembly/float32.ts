@@ -3,19 +3,39 @@
 
 import { madd } from "./simd";
 import { GROUP, SCALES_BYTES } from "./int8";
-import { RESULT_BYTES } from "./tile";
+import { RESULT_BYTES, ROWS, storeTransposed } from "./tile";
 
 /** Input rows of a register tile with 2 vectors of weight rows: 12 sums leave 3 of 15 registers for operands. */
 const T = 6;
 
-/** f[t, 0 .. 16) += Σ_c x[t, c] · weights[c, :] for `rows` rows of x, `rowBytes` apart. f has T − 1 rows to spare. */
-export function multiplyColumns(f: usize, weights: usize, x: usize, rowBytes: usize, rows: i32, columns: i32): void {
-  for (let t = 0; t < rows; t += T) columnsTile(f + <usize>t * RESULT_BYTES, weights, x + <usize>t * rowBytes, rowBytes, rows - t, columns);
+/** A tile of columns from f32 rows that lie `rowBytes` apart; where there are fewer than 16, the rest is 0. */
+export function packColumns(to: usize, from: usize, rowBytes: usize, rows: i32, columns: i32): void {
+  const end = <usize>columns << 2;
+  let c: usize = 0;
+  if (rows >= ROWS) {
+    for (; c + 16 <= end; c += 16) {
+      for (let $v = 0; $v < 4; $v++) {
+        const row$v = from + 4 * $v * rowBytes + c;
+        storeTransposed(to + (c << 4) + 16 * $v, 64, v128.load(row$v), v128.load(row$v + rowBytes), v128.load(row$v + 2 * rowBytes), v128.load(row$v + 3 * rowBytes));
+      }
+    }
+  }
+  for (; c < end; c += 4) {
+    for (let r = 0; r < ROWS; r++) store<f32>(to + (c << 4) + (<usize>r << 2), r < rows ? load<f32>(from + <usize>r * rowBytes + c) : 0);
+  }
+}
+
+/**
+ * f[t, 0 .. 16) += Σ_c x[t, c] · weights[c, :] for `rows` rows of x, `rowBytes` apart; with one half, f[t, 0 .. 8) alone. f has
+ * T − 1 rows to spare.
+ */
+export function multiplyColumns(f: usize, weights: usize, x: usize, rowBytes: usize, rows: i32, columns: i32, halves: usize = 2): void {
+  for (let t = 0; t < rows; t += T) columnsTile(f + <usize>t * RESULT_BYTES, weights, x + <usize>t * rowBytes, rowBytes, rows - t, columns, halves);
 }
 
 // @ts-ignore: decorator
-@inline function columnsTile(f: usize, weights: usize, x: usize, rowBytes: usize, rows: i32, columns: i32): void {
-  for (let h: usize = 0; h < 2; h++) {
+@inline function columnsTile(f: usize, weights: usize, x: usize, rowBytes: usize, rows: i32, columns: i32, halves: usize): void {
+  for (let h: usize = 0; h < halves; h++) {
     let w = weights + (h << 5);
     const to = f + (h << 5);
     for (let $t = 0; $t < T; $t++) {

@@ -2,13 +2,13 @@
 export {
   attention_f16,
   attention_f32,
-  attention_full_f32,
   attention_i8,
   attention_merge_f32,
   attention_partial_f16,
   attention_partial_f32,
   attention_partial_i8,
 } from "./kernels/attention";
+export { attention_full_f32 } from "./kernels/attention-full";
 export { add_f32, geglu_f32, gelu_f32, scale_f32, swiglu_f32 } from "./kernels/elementwise";
 export {
   kv_write_f16,

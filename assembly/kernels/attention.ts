@@ -1,6 +1,6 @@
 import { F32, I32, KV, Scratch } from "../types";
-import { addHead, closeInto, closeQuery, closeSegment, finish, inBinary, merge, openPass, openQuery, openSegment, pageAt, QUERIES } from "../attend";
-import { headBytes, PAGE, padded, pageOf, writeHead } from "../pages";
+import { addHead, closeInto, closeQuery, closeSegment, finish, inBinary, merge, openPass, openQuery, openSegment, QUERIES } from "../attend";
+import { headBytes, PAGE, padded, pageOf } from "../pages";
 
 // y[t, h] = Σ_s softmax_s(q[t, h] · k[s, h / group] · scale) · v[s, h / group], group = heads / kv_heads.
 //
@@ -20,8 +20,6 @@ import { headBytes, PAGE, padded, pageOf, writeHead } from "../pages";
 const TILE: i32 = 32;
 /** Rows of a unit of the partial kernels: units are ⌈rows / 4⌉ · kv_heads · segments. ATTENTION_PARTIAL_TILE there. */
 const PARTIAL_TILE: i32 = 4;
-/** Rows of a unit of attention_full_f32: units are ⌈rows / 128⌉ · kv_heads. ATTENTION_FULL_TILE there. */
-const FULL_TILE: i32 = 128;
 /** Positions of a segment. ATTENTION_SEGMENT there. */
 const SEGMENT: i32 = 256;
 
@@ -73,38 +71,6 @@ export function attention_merge_f32(y: F32, partial: F32, position: I32, last: I
       merge(to, scratch, load<f32>(from), load<f32>(from, 4), from + 16, 32, d);
     }
     finish(to, load<f32>(scratch, 4), d);
-  }
-}
-
-/**
- * Attention without a cache: every row of q[rows, heads, d] sees every row of k, v[rows, kv_heads, d]. Units are tiles of
- * 128 rows × kv heads.
- */
-export function attention_full_f32(y: F32, q: F32, k: F32, v: F32, rows: i32, heads: i32, kv_heads: i32, d: i32, scale: f32, scratch: Scratch, lo: i32, hi: i32): void {
-  const group = heads / kv_heads;
-  const page = pageAt(scratch, d);
-  for (let u = lo; u < hi; u++) {
-    const head = u % kv_heads;
-    const end = min((u / kv_heads + 1) * FULL_TILE, rows);
-    const step = max(QUERIES / group, 1);
-    for (let t = (u / kv_heads) * FULL_TILE; t < end; t += step) {
-      const queries = min(step, end - t) * group;
-      openPass(scratch, queries, d);
-      for (let i = 0; i < queries; i++) openQuery<f32>(scratch, i, q + rowOf(t, head, group, i, heads, d), d, 0, rows);
-      openSegment(scratch, queries, d);
-      for (let s = 0; s < rows; s += PAGE) {
-        for (let slot = 0; slot < min(PAGE, rows - s); slot++) {
-          const from = <usize>((s + slot) * kv_heads + head) * <usize>d << 2;
-          writeHead<f32>(page, slot, k + from, v + from, d);
-        }
-        addHead<f32>(scratch, queries, s, page, d, inBinary(scale));
-      }
-      for (let i = 0; i < queries; i++) {
-        const to = y + rowOf(t, head, group, i, heads, d);
-        closeSegment(to, scratch, i, d);
-        closeQuery(to, scratch, i, d);
-      }
-    }
   }
 }
 

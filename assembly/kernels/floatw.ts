@@ -8,7 +8,7 @@
 //   32, 16 or 16 bits per weight
 
 import { Bytes, BF16W, F16W, F32, F32Or0, F32W, I32, Scratch } from "../types";
-import { multiplyColumns } from "../float32";
+import { multiplyColumns, packColumns } from "../float32";
 import { SPARE_ROWS } from "../int8";
 import { madd } from "../simd";
 import { brainBits, finish, half, halfAt, halfBits, lower, lowerBits, lowerHalf, RESULT_BYTES, ROWS, storeTransposed, upper, upperBits } from "../tile";
@@ -48,24 +48,7 @@ export function embed_bf16w(y: F32, tokens: I32, w: BF16W, d: i32, scale: f32, l
 /** dst = the tiles of rows [lo, hi) of f32[n, k]; src holds those rows. Units are rows, in multiples of 16. */
 export function pack_f32w_f32(dst: F32W, src: Bytes, n: i32, k: i32, lo: i32, hi: i32): void {
   const rowBytes = <usize>k << 2;
-  for (let j = lo; j < hi; j += ROWS) {
-    const rows = min(ROWS, hi - j);
-    const tile = dst + <usize>j * rowBytes;
-    const from = src + <usize>(j - lo) * rowBytes;
-    let c: usize = 0;
-    if (rows == ROWS) {
-      for (; c + 16 <= rowBytes; c += 16) {
-        const to = tile + (c << 4);
-        for (let $v = 0; $v < 4; $v++) {
-          const row$v = from + 4 * $v * rowBytes + c;
-          storeTransposed(to + 16 * $v, 64, v128.load(row$v), v128.load(row$v + rowBytes), v128.load(row$v + 2 * rowBytes), v128.load(row$v + 3 * rowBytes));
-        }
-      }
-    }
-    for (; c < rowBytes; c += 4) {
-      for (let r = 0; r < ROWS; r++) store<f32>(tile + (c << 4) + (<usize>r << 2), r < rows ? load<f32>(from + <usize>r * rowBytes + c) : 0);
-    }
-  }
+  for (let j = lo; j < hi; j += ROWS) packColumns(dst + <usize>j * rowBytes, src + <usize>(j - lo) * rowBytes, rowBytes, hi - j, k);
 }
 
 /** dst = the tiles of rows [lo, hi) of f16[n, k]; src holds those rows. Units are rows, in multiples of 16. */

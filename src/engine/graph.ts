@@ -452,7 +452,6 @@ export class Graph {
 				v: this.#into(v.buffer, bank),
 				rows: "rows",
 				heads,
-				kv_heads: heads,
 				d,
 				scale: 1 / Math.sqrt(d),
 				scratch: "scratch",

@@ -30,8 +30,8 @@ export function pageBytes(type: CacheType, kvHeads: number, d: number): number {
 export const ATTENTION_TILE = 32;
 /** Rows of a unit of attention_partial_*: ⌈rows / 4⌉ · kv heads · segments units. */
 export const ATTENTION_PARTIAL_TILE = 4;
-/** Rows of a unit of attention_full_f32: ⌈rows / 128⌉ · kv heads units. */
-export const ATTENTION_FULL_TILE = 128;
+/** Rows of a unit of attention_full_f32: ⌈rows / 144⌉ · heads units. */
+export const ATTENTION_FULL_TILE = 144;
 /** Positions of a segment: attention_partial_* writes 4 + (d rounded up to 16) f32 per row, head and segment. */
 export const ATTENTION_SEGMENT = 256;
 /** The largest head that fits into scratch memory with its tile of queries. */

@@ -8,8 +8,8 @@ export const signatures = {
 	attention_f16: [["y", "F32"], ["q", "F32"], ["kv", "KV"], ["table", "I32"], ["sequence", "I32"], ["position", "I32"], ["last", "I32"], ["rows", "i32"], ["heads", "i32"], ["kv_heads", "i32"], ["d", "i32"], ["pages", "i32"], ["page_bytes", "i32"], ["scale", "f32"], ["window", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** Attention over pages of f32. Units are tiles of 32 rows × kv heads. */
 	attention_f32: [["y", "F32"], ["q", "F32"], ["kv", "KV"], ["table", "I32"], ["sequence", "I32"], ["position", "I32"], ["last", "I32"], ["rows", "i32"], ["heads", "i32"], ["kv_heads", "i32"], ["d", "i32"], ["pages", "i32"], ["page_bytes", "i32"], ["scale", "f32"], ["window", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
-	/** Attention without a cache: every row of q[rows, heads, d] sees every row of k, v[rows, kv_heads, d]. Units are tiles of 128 rows × kv heads. */
-	attention_full_f32: [["y", "F32"], ["q", "F32"], ["k", "F32"], ["v", "F32"], ["rows", "i32"], ["heads", "i32"], ["kv_heads", "i32"], ["d", "i32"], ["scale", "f32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, h] = Σ_s softmax_s(q[t, h] · k[s, h] · scale) · v[s, h]: every row sees every row; all are [rows, heads, d]. Units are heads × tiles of 144 rows: neighbours read the same keys and values. */
+	attention_full_f32: [["y", "F32"], ["q", "F32"], ["k", "F32"], ["v", "F32"], ["rows", "i32"], ["heads", "i32"], ["d", "i32"], ["scale", "f32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** Attention over pages of i8. Units are tiles of 32 rows × kv heads. */
 	attention_i8: [["y", "F32"], ["q", "F32"], ["kv", "KV"], ["table", "I32"], ["sequence", "I32"], ["position", "I32"], ["last", "I32"], ["rows", "i32"], ["heads", "i32"], ["kv_heads", "i32"], ["d", "i32"], ["pages", "i32"], ["page_bytes", "i32"], ["scale", "f32"], ["window", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** The second half: y[t, h] from the partial[t, h] of the segments that row t sees. Units are heads of rows: rows · heads. */

@@ -374,47 +374,45 @@ function mergeOperands(
 }
 
 export const attention_full_f32: Entry<"attention_full_f32"> = {
-	run({ y, q, k, v, rows, heads, kv_heads, d, scale }, lo, hi, memory) {
-		const group = heads / kv_heads;
+	run({ y, q, k, v, rows, heads, d, scale }, lo, hi, memory) {
 		const vectors = (address: number, head: number) =>
 			Array.from({ length: rows }, (_, t) =>
 				Array.from(
-					memory.f32(address + 4 * (t * kv_heads + head) * d).subarray(0, d),
+					memory.f32(address + 4 * (t * heads + head) * d).subarray(0, d),
 				),
 			);
+		const tiles = Math.ceil(rows / ATTENTION_FULL_TILE);
 		for (let u = lo; u < hi; u++) {
-			const head = u % kv_heads;
+			const head = Math.floor(u / tiles);
 			const [keys, values] = [vectors(k, head), vectors(v, head)];
-			const t0 = Math.floor(u / kv_heads) * ATTENTION_FULL_TILE;
+			const t0 = (u % tiles) * ATTENTION_FULL_TILE;
 			for (let t = t0; t < Math.min(t0 + ATTENTION_FULL_TILE, rows); t++) {
-				for (let h = head * group; h < (head + 1) * group; h++) {
-					const at = 4 * (t * heads + h) * d;
-					const row = memory.f32(q + at).subarray(0, d);
-					const { l, acc } = attend(row, keys, values, scale);
-					memory.f32(y + at).set(acc.map((x) => x / l));
-				}
+				const at = 4 * (t * heads + head) * d;
+				const row = memory.f32(q + at).subarray(0, d);
+				const { l, acc } = attend(row, keys, values, scale);
+				memory.f32(y + at).set(acc.map((x) => x / l));
 			}
 		}
 	},
-	units: ({ rows, kv_heads }) =>
-		Math.ceil(rows / ATTENTION_FULL_TILE) * kv_heads,
+	units: ({ rows, heads }) => Math.ceil(rows / ATTENTION_FULL_TILE) * heads,
 	grain: 1,
 	tolerance,
 	cases: Object.fromEntries(
 		[
-			[1, 2, 2, 8],
-			[133, 2, 2, 72],
-			[64, 6, 2, 16],
-		].map(([rows = 0, heads = 0, kv_heads = 0, d = 0]) => [
-			`${rows} rows, ${heads} heads of ${d}, ${kv_heads} kv heads`,
+			[1, 2, 8],
+			[64, 3, 16],
+			[149, 2, 72],
+			[290, 1, 30],
+			[17, 1, 336],
+		].map(([rows = 0, heads = 0, d = 0]) => [
+			`${rows} rows, ${heads} heads of ${d}`,
 			(o) => ({
 				y: o.output("f32", rows * heads * d),
 				q: o.normal(rows * heads * d),
-				k: o.normal(rows * kv_heads * d),
-				v: o.normal(rows * kv_heads * d),
+				k: o.normal(rows * heads * d),
+				v: o.normal(rows * heads * d),
 				rows,
 				heads,
-				kv_heads,
 				d,
 				scale: 1 / Math.sqrt(d),
 				scratch: o.scratch(),
