@@ -31,8 +31,15 @@ const { values } = parseArgs({
 });
 
 const side = shape.image_size;
-const pixels = Uint8Array.from({ length: side * side * 4 }, (_, i) => i * 7919);
-const image = { width: side, height: side, data: pixels };
+/** Another one each time: an image that was seen before is not encoded again. */
+const image = (round: number) => ({
+	width: side,
+	height: side,
+	data: Uint8Array.from(
+		{ length: side * side * 4 },
+		(_, i) => i * 7919 + round,
+	),
+});
 const ids = [1, ...new Array<number>(SOFT_TOKENS).fill(SOFT_TOKEN), 2];
 const patches = Math.floor(side / shape.patch_size) ** 2;
 
@@ -64,7 +71,7 @@ console.log(
 const onCore: number[] = [];
 for (let round = 0; round < Number(values.rounds); round++) {
 	const before = ownCpuMs();
-	await model.logits(ids, { images: [image] });
+	await model.logits(ids, { images: [image(round)] });
 	onCore.push(cpuMs - before);
 	const { stepMs } = profiles.at(-1)!;
 	console.log(
