@@ -165,34 +165,69 @@ describe("configuration", () => {
 	});
 });
 
-describe("keys and values of 32k tokens in the shapes of the 270m model", () => {
-	it("take what the formula says: sliding layers keep a window and a chunk", () => {
-		const [contextTokens, window, chunk] = [32_768, 512, 128];
-		const page = pageBytes("f32", 1, 256);
+describe("keys and values of 32k tokens", () => {
+	const [contextTokens, chunk] = [32_768, 128];
+	const m270 = { full: 3, sliding: 15, window: 512, kvHeads: 1, d: 256 };
+	const nano = { full: 1, sliding: 5, window: 64, kvHeads: 2, d: 64 };
+
+	const bytesOf = (model: typeof nano, positions: number) => {
+		const page = pageBytes("f32", model.kvHeads, model.d);
+		return (
+			(contextTokens / 64) * (model.full * page + PAGE_UNIT_BYTES) +
+			Math.ceil(positions / 64) * (model.sliding * page + PAGE_UNIT_BYTES)
+		);
+	};
+
+	/** Bytes taken while a text grows to 32k tokens, `steps` after each other and over again. */
+	function taken(
+		{ full, sliding, window, kvHeads, d }: typeof nano,
+		steps: readonly number[],
+	): number {
+		const page = pageBytes("f32", kvHeads, d);
 		const memory = new Memory(false);
-		const layers = { full: 3, sliding: 15 };
-		const pools = [
-			new PagePool({ window: 0, bankBytes: [layers.full * page] }, [memory]),
-			new PagePool({ window, bankBytes: [layers.sliding * page] }, [memory]),
-		];
 		const before = memory.usedBytes;
-		const sequence = new Sequence(pools, {
-			contextTokens,
-			rows: chunk,
-		});
-		for (let at = 0; at < contextTokens; at += chunk) {
-			sequence.reserve(at + chunk);
-			sequence.length = at + chunk;
+		const sequence = new Sequence(
+			[
+				new PagePool({ window: 0, bankBytes: [full * page] }, [memory]),
+				new PagePool({ window, bankBytes: [sliding * page] }, [memory]),
+			],
+			{ contextTokens, rows: chunk },
+		);
+		for (let i = 0; sequence.length < contextTokens; i++) {
+			const step = steps[i % steps.length]!;
+			const length = Math.min(sequence.length + step, contextTokens);
+			sequence.reserve(length);
+			sequence.length = length;
 		}
-		const pages = {
-			full: contextTokens / 64,
-			sliding: Math.ceil((window + chunk) / 64),
-		};
-		const expected =
-			pages.full * (layers.full * page + PAGE_UNIT_BYTES) +
-			pages.sliding * (layers.sliding * page + PAGE_UNIT_BYTES);
-		expect(memory.usedBytes - before).toBe(expected);
-		// Where every layer kept all it was 1.2 GB.
-		expect(expected).toBeLessThan(230e6);
+		return memory.usedBytes - before;
+	}
+
+	it.each([
+		{ name: "270m", model: m270 },
+		{ name: "nano", model: nano },
+	])(
+		"of $name are what the formula says: sliding layers keep a window and a chunk",
+		({ model }) => {
+			expect(taken(model, [chunk])).toBe(bytesOf(model, model.window + chunk));
+			// Wherever steps begin, at most a page more.
+			const most = bytesOf(model, model.window + chunk + 63);
+			for (const steps of [[1], [chunk, 1, 1, 1], [7, 100], [64, 1]])
+				expect(taken(model, steps)).toBeLessThanOrEqual(most);
+		},
+	);
+
+	it("of 270m would be 1.2 GB if every layer kept all", () => {
+		const all = bytesOf({ ...m270, full: 18, sliding: 0 }, 0);
+		expect(all).toBeGreaterThan(1.2e9);
+		expect(taken(m270, [chunk])).toBeLessThan(230e6);
+	});
+
+	it("are estimated before loading", async () => {
+		const longer = nanoGemma3(({ text_config, ...outer }) => ({
+			...outer,
+			text_config: { ...text_config, max_position_embeddings: contextTokens },
+		}));
+		const { cacheBytes } = await Model.estimate(longer, { chunkTokens: chunk });
+		expect(cacheBytes).toBe(bytesOf(nano, nano.window + chunk + 63));
 	});
 });
