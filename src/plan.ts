@@ -1,7 +1,8 @@
 import type { Encoder, Limits } from "./engine/engine.ts";
-import type { Graph, Tensor } from "./engine/graph.ts";
+import type { Graph } from "./engine/graph.ts";
 import { type CacheType, cacheTypes } from "./engine/layouts.ts";
 import { BANK_BYTES } from "./engine/memory.ts";
+import type { Tensor } from "./engine/operands.ts";
 import { OptionError, UnsupportedError } from "./errors.ts";
 import type { Checkpoint } from "./formats/checkpoint.ts";
 import type { ImageSizes, Sizes } from "./models/architecture.ts";

@@ -1,5 +1,5 @@
-import type { Weight } from "./engine/graph.ts";
 import { type Layout, type LayoutInfo, layouts } from "./engine/layouts.ts";
+import type { Weight } from "./engine/operands.ts";
 import { CheckpointError, UnsupportedError } from "./errors.ts";
 import type { Checkpoint } from "./formats/checkpoint.ts";
 import type { Change, Weights } from "./models/architecture.ts";

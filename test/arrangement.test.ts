@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { Graph, type Tensor, type Weight } from "../src/engine/graph.ts";
+import { Graph } from "../src/engine/graph.ts";
 import { layouts } from "../src/engine/layouts.ts";
+import type { Tensor, Weight } from "../src/engine/operands.ts";
 import { signatures } from "../src/engine/signatures.ts";
 import { affineDecoder } from "../src/quant/affine.ts";
 import { affinePlanes } from "../src/quant/affine-planes.ts";

@@ -1,5 +1,6 @@
-import { Graph, type Tensor } from "./graph.ts";
+import { Graph } from "./graph.ts";
 import type { Memory } from "./memory.ts";
+import type { Tensor } from "./operands.ts";
 import type { Program, Step } from "./program.ts";
 import { type Places, schedule } from "./schedule.ts";
 

@@ -1,7 +1,8 @@
 import { type Encoder, scheduleEncoder } from "./encoder.ts";
-import type { Graph, Operand, Rope, Table, Tensor } from "./graph.ts";
+import type { Graph } from "./graph.ts";
 import { type CacheType, PAGE_POSITIONS, pageBytes } from "./layouts.ts";
 import type { Memory } from "./memory.ts";
+import type { Operand, Rope, Table, Tensor } from "./operands.ts";
 import { PAGE_UNIT_BYTES, PagePool, Sequence } from "./pages.ts";
 import type { Pool } from "./pool.ts";
 import { createTimings, readProfile, type StepProfile } from "./profile.ts";

@@ -1,7 +1,8 @@
 import type { EngineOptions } from "./engine.ts";
-import { Graph, type Tensor } from "./graph.ts";
+import { Graph } from "./graph.ts";
 import { PAGE_POSITIONS, pageBytes } from "./layouts.ts";
 import { align } from "./memory.ts";
+import type { Tensor } from "./operands.ts";
 import { PAGE_UNIT_BYTES } from "./pages.ts";
 import { recordSteps } from "./recordings.ts";
 import { columns } from "./rows.ts";

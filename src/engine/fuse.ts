@@ -1,5 +1,5 @@
-import type { Buffer, Cache, Operand, RecordedCall } from "./graph.ts";
 import { isKernel } from "./kernels.ts";
+import type { Buffer, Cache, Operand, RecordedCall } from "./operands.ts";
 
 /**
  * Rewrites of a recording that save passes over memory and barriers, and change no bit of the result. A model file says

@@ -1,6 +1,7 @@
 import type { EngineOptions } from "./engine.ts";
-import { Graph, type Tensor } from "./graph.ts";
+import { Graph } from "./graph.ts";
 import { ATTENTION_SEGMENT } from "./layouts.ts";
+import type { Tensor } from "./operands.ts";
 
 /** What a step computes, before it has addresses. */
 export interface Recording {

@@ -1,14 +1,14 @@
 import { fuse } from "./fuse.ts";
+import type { Graph } from "./graph.ts";
+import { parameterNames } from "./kernels.ts";
+import { SCRATCH_BYTES } from "./layouts.ts";
 import type {
 	Buffer,
 	Cache,
-	Graph,
 	Operand,
 	RecordedCall,
 	Tensor,
-} from "./graph.ts";
-import { parameterNames } from "./kernels.ts";
-import { SCRATCH_BYTES } from "./layouts.ts";
+} from "./operands.ts";
 import type {
 	Argument,
 	Call,

@@ -1,4 +1,5 @@
-import type { Graph, Tensor, Weight } from "../engine/graph.ts";
+import type { Graph } from "../engine/graph.ts";
+import type { Tensor, Weight } from "../engine/operands.ts";
 import type { Config } from "./config.ts";
 
 /** Asks for weights by their Hugging Face name; where and how they are stored is the loader's business. */

@@ -1,4 +1,4 @@
-import type { Rope } from "../engine/graph.ts";
+import type { Rope } from "../engine/operands.ts";
 import { CheckpointError, UnsupportedError } from "../errors.ts";
 import type { Config } from "./config.ts";
 

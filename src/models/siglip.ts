@@ -4,7 +4,8 @@
  *
  * T patches of the image, row after row   D hidden size   H heads   d head size   F feed-forward
  */
-import type { Graph, Tensor } from "../engine/graph.ts";
+import type { Graph } from "../engine/graph.ts";
+import type { Tensor } from "../engine/operands.ts";
 import { CheckpointError, UnsupportedError } from "../errors.ts";
 import type { Weights } from "./architecture.ts";
 import { type Config, readSize } from "./config.ts";
