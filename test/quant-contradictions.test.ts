@@ -140,7 +140,7 @@ describe("torchao", () => {
 				scale,
 			],
 			metadata(),
-			/holds 9, expected int4/,
+			/element 0 of w._weight_qdata is 9, expected int4, −8 to 7/,
 		],
 		[
 			"zero points of another shape",
@@ -378,7 +378,7 @@ describe("compressed-tensors", () => {
 			"int4 past its range",
 			[tensor("w.weight", "I8", [2, 64], new Int8Array(128).fill(-9)), scale],
 			config(),
-			/holds -9, expected int4/,
+			/element 0 of w.weight is -9, expected int4, −8 to 7/,
 		],
 		[
 			"static activations per token",

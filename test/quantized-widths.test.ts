@@ -204,15 +204,31 @@ describe("refused with the tensor's name", () => {
 		);
 	});
 
-	test("codes that with their zero points are wider than they claim", async () => {
+	test.each([
+		[{ bits: 3, group: 64, asymmetric: true }, 100, "int3, −4 to 3"],
+		[{ bits: 4, group: 32 }, -9, "int4, −8 to 7"],
+		[{ bits: 7 }, 64, "int7, −64 to 63"],
+	])("%o with a code of %i", async (width, code, expected) => {
 		const part = LINEAR.replace(".weight", "._weight_qdata");
 		const loading = load(
-			await nanoIntx({ bits: 3, group: 64, asymmetric: true }),
-			(bytes) => bytes.fill(100, 0, 64),
+			await nanoIntx(width),
+			(bytes) => bytes.set([code], 70_001),
 			part,
 		);
 		await expect(loading).rejects.toThrow(
-			new RegExp(`${part} holds 100 with a zero point of .*, expected int3`),
+			`element 70001 of ${part} is ${code}, expected ${expected}`,
+		);
+	});
+
+	test("zero points wider than their codes", async () => {
+		const stem = LINEAR.replace(".weight", "._weight");
+		const loading = load(
+			await nanoIntx({ bits: 3, group: 64, asymmetric: true }),
+			(bytes) => bytes.set([-100], 5),
+			`${stem}_zero_point`,
+		);
+		await expect(loading).rejects.toThrow(
+			`${stem}_qdata has a zero point of -100, expected int3`,
 		);
 	});
 });

@@ -3,8 +3,6 @@
 //   w[n, c] = T((q[n, c] − z[n, g]) · s[n, g])      g = c div (columns per group), or the group that g_idx gives c
 //
 // T is the precision of the scheme's arithmetic; q − z is exact in all of them, so only the product is rounded to it.
-import { CheckpointError } from "../errors.ts";
-import type { StoredTensor } from "../formats/checkpoint.ts";
 import { type Precision, roundTo } from "./floats.ts";
 import type { StoredMatrix } from "./scheme.ts";
 
@@ -102,18 +100,4 @@ export function blockLabel(block: number, cols: number): string {
 /** Bytes as signed ones, not copied. */
 export function int8(bytes: Uint8Array): Int8Array {
 	return new Int8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-/** Throws CheckpointError where a code does not fit into so many bits. */
-export function checkRange(
-	codes: Int8Array,
-	bits: number,
-	tensor: StoredTensor,
-): void {
-	const half = 2 ** (bits - 1);
-	const bad = codes.find((code) => code < -half || code >= half);
-	if (bad === undefined) return;
-	throw new CheckpointError(
-		`${tensor.file}: ${tensor.name} holds ${bad}, expected int${bits}`,
-	);
 }

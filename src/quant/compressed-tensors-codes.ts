@@ -1,7 +1,8 @@
 // The codes of a compressed-tensors matrix: packed into words, or one per byte.
 import { CheckpointError, UnsupportedError } from "../errors.ts";
 import type { Checkpoint, StoredTensor } from "../formats/checkpoint.ts";
-import { checkRange, int8 } from "./affine.ts";
+import { int8 } from "./affine.ts";
+import { codePlane } from "./code-plane.ts";
 import type { WeightScheme } from "./compressed-tensors-config.ts";
 import { widen } from "./floats.ts";
 import { type Packing, unpack, wordsOf } from "./packed-codes.ts";
@@ -19,6 +20,8 @@ export interface Codes {
 	readonly rows: number;
 	readonly cols: number;
 	readonly packing: Packing | undefined;
+	/** Signed integers, or 8-bit floats, one per byte. */
+	readonly plane: Plane;
 	/** q of rows [lo, hi). */
 	values(lo: number, hi: number): Promise<Int8Array | Float32Array>;
 }
@@ -44,24 +47,23 @@ export async function packedCodes(
 	expectWeights(tensor, rows, cols);
 	const packing = packingOf(tensor, rows, cols, how);
 	const words = tensorPlane("codes", tensor, rows);
-	return {
-		tensor,
-		rows,
-		cols,
-		packing,
-		async values(lo, hi) {
-			const bytes = await words.read(lo, hi);
-			const codes = new Int8Array((hi - lo) * cols);
-			for (let row = 0; row < hi - lo; row++) {
-				unpack(
-					packing,
-					bytes.subarray(row * words.rowBytes, (row + 1) * words.rowBytes),
-					codes.subarray(row * cols, (row + 1) * cols),
-				);
-			}
-			return codes;
-		},
+	const values = async (lo: number, hi: number) => {
+		const bytes = await words.read(lo, hi);
+		const codes = new Int8Array((hi - lo) * cols);
+		for (let row = 0; row < hi - lo; row++) {
+			unpack(
+				packing,
+				bytes.subarray(row * words.rowBytes, (row + 1) * words.rowBytes),
+				codes.subarray(row * cols, (row + 1) * cols),
+			);
+		}
+		return codes;
 	};
+	const plane =
+		packing.bits === 8 && cols % 4 === 0
+			? signed(words)
+			: unpacked(words, cols, values);
+	return { tensor, rows, cols, packing, plane, values };
 }
 
 /** Dense or loose packing, by the words per row; where both take as many, by the version that wrote the file. */
@@ -93,18 +95,20 @@ export function wholeCodes(tensor: StoredTensor, how: WeightScheme): Codes {
 	const type = how.type === "int" ? "I8" : "F8_E4M3";
 	expectTensor(tensor, [type], [rows, cols]);
 	expectWeights(tensor, rows, cols);
-	const plane = tensorPlane("codes", tensor, rows);
+	const about = { tensor, rows, cols, packing: undefined };
+	if (how.type === "float") {
+		const stored = tensorPlane("codes", tensor, rows);
+		return {
+			...about,
+			plane: float8Plane("codes", tensor, rows),
+			values: async (lo, hi) => widen(type, await stored.read(lo, hi)),
+		};
+	}
+	const plane = codePlane(tensor, rows, how.bits);
 	return {
-		tensor,
-		rows,
-		cols,
-		packing: undefined,
-		async values(lo, hi) {
-			const bytes = await plane.read(lo, hi);
-			if (how.type === "float") return widen(type, bytes);
-			checkRange(int8(bytes), how.bits, tensor);
-			return int8(bytes);
-		},
+		...about,
+		plane,
+		values: async (lo, hi) => int8(await plane.read(lo, hi)),
 	};
 }
 
@@ -114,20 +118,15 @@ export function packedPlane(codes: Codes): Plane | undefined {
 	return packing?.bits === 4 ? tensorPlane("codes", tensor, rows) : undefined;
 }
 
-/** Signed integers, or 8-bit floats, one per byte. */
-export function bytePlane(codes: Codes): Plane {
-	const { tensor, rows, cols, packing } = codes;
-	if (tensor.type === "F8_E4M3") return float8Plane("codes", tensor, rows);
-	const stored = tensorPlane("codes", tensor, rows);
-	if (packing === undefined) return stored;
-	if (packing.bits === 8 && cols % 4 === 0) return signed(stored);
+/** Codes one per byte, as `values` takes them out of their words. */
+function unpacked(words: Plane, cols: number, values: Codes["values"]): Plane {
 	return {
-		...stored,
+		...words,
 		type: "I8",
 		rowBytes: cols,
 		async read(lo, hi, into = new Uint8Array((hi - lo) * cols)) {
 			const target = into.subarray(0, (hi - lo) * cols);
-			target.set(await codes.values(lo, hi));
+			target.set(await values(lo, hi));
 			return target;
 		},
 	};

@@ -17,7 +17,6 @@ import type { Checkpoint, StoredTensor } from "../formats/checkpoint.ts";
 import { affineDecoder, blockLabel, int8 } from "./affine.ts";
 import { affinePlanes } from "./affine-planes.ts";
 import {
-	bytePlane,
 	type Codes,
 	packedCodes,
 	packedPlane,
@@ -120,7 +119,7 @@ async function matrix(
 		block,
 		precision: grid.precision,
 		...affinePlanes({
-			codes: bytePlane(codes),
+			codes: codes.plane,
 			packed: packedPlane(codes),
 			scales: grid.plane,
 			zeros: zeroPlane,

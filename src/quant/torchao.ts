@@ -11,8 +11,9 @@
 // called "a.weight:_data". The container's metadata says of "a.weight" {"_type": class, "_data": attributes}.
 import { CheckpointError, UnsupportedError } from "../errors.ts";
 import type { Checkpoint, StoredTensor } from "../formats/checkpoint.ts";
-import { affineDecoder, blockLabel, checkRange, int8 } from "./affine.ts";
+import { affineDecoder, blockLabel, int8 } from "./affine.ts";
 import { affinePlanes } from "./affine-planes.ts";
+import { codePlane } from "./code-plane.ts";
 import { type Precision, widen } from "./floats.ts";
 import { plainMatrix } from "./plain.ts";
 import {
@@ -151,7 +152,7 @@ async function quantizedMatrix(
 			`${zeros.file}: ${zeros.name} holds ${zeros.type} zero points, expected I8`,
 		);
 	}
-	const codePlane = tensorPlane("codes", codes, rows);
+	const plane = codePlane(codes, rows, bits);
 	const scales = scalePlane("scales", scale, rows);
 	const zeroPlane = zeros && tensorPlane("zeros", zeros, rows);
 	const precision = precisionOf(data.dtype, where);
@@ -169,7 +170,7 @@ async function quantizedMatrix(
 		block,
 		precision,
 		...affinePlanes({
-			codes: codePlane,
+			codes: plane,
 			scales,
 			zeros: zeroPlane,
 			bits,
@@ -182,11 +183,7 @@ async function quantizedMatrix(
 			cols,
 			groups,
 			precision,
-			codes: async (lo, hi) => {
-				const values = int8(await codePlane.read(lo, hi));
-				checkRange(values, bits, codes);
-				return values;
-			},
+			codes: async (lo, hi) => int8(await plane.read(lo, hi)),
 			scales: async (lo, hi) => widen(scale.type, await scales.read(lo, hi)),
 			...(zeroPlane && {
 				zeros: async (lo, hi) => int8(await zeroPlane.read(lo, hi)),
