@@ -27,7 +27,7 @@ export interface Runtime {
 	/** Why there are no more threads than that, for people; undefined where nothing stands in the way. */
 	readonly threadLimit?: string | undefined;
 	spawn?(): Thread;
-	/** Lets timers, input and output have their turn. */
+	/** Lets timers, input and output have their turn, if they have waited for long. */
 	yield(): Promise<void>;
 	/** Told what a model's tokenizer is built from, for another thread to build one of its own. */
 	onTokenizer?(...made: Parameters<typeof createTokenizerFrom>): void;

@@ -12,6 +12,7 @@ import { openPath } from "./files.ts";
 import { hubSurroundings } from "./hub-surroundings.ts";
 import type { Runtime } from "./runtime.ts";
 import { spawn } from "./threads.ts";
+import { nowAndThen } from "./turns.ts";
 import { webpModule } from "./webp.ts";
 
 const runtime: Runtime = {
@@ -23,7 +24,7 @@ const runtime: Runtime = {
 		compileKernels(fromBase64(await embeddedKernels(build)), shared),
 	threads: availableParallelism(),
 	spawn,
-	yield: () => setImmediate(),
+	yield: nowAndThen(() => setImmediate()),
 	// Unlike os.freemem it counts what the system would give up for us, such as cached files; Node 20.13 has it.
 	webpModule,
 	freeMemoryBytes() {

@@ -2,6 +2,7 @@ import { compileKernels } from "../engine/kernels.ts";
 import { fromBase64 } from "./base64.ts";
 import { embeddedRepository } from "./embedded-files.ts";
 import type { Runtime } from "./runtime.ts";
+import { messageTurns, nowAndThen } from "./turns.ts";
 import type { WebAssets } from "./web-assets.ts";
 import { webCache } from "./web-cache.ts";
 import { spawn } from "./web-threads.ts";
@@ -24,7 +25,7 @@ export function webRuntime(assets: WebAssets): Runtime {
 				: 1,
 		threadLimit,
 		...(threadLimit === undefined ? { spawn } : {}),
-		yield: messageTurn,
+		yield: nowAndThen(messageTurns()),
 	};
 }
 
@@ -37,16 +38,4 @@ function sharingLimit(): string | undefined {
 	if (typeof SharedArrayBuffer !== "function")
 		return "this runtime has no SharedArrayBuffer";
 	return undefined;
-}
-
-/** Messages come back after what already waits, and unlike timers are not slowed down when they follow each other. */
-function messageTurn(): Promise<void> {
-	return new Promise((resolve) => {
-		const { port1, port2 } = new MessageChannel();
-		port1.onmessage = () => {
-			port1.close();
-			resolve();
-		};
-		port2.postMessage(undefined);
-	});
 }
