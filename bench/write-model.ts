@@ -14,6 +14,7 @@ import {
 	type ShapeName,
 	shapes,
 } from "./shapes.ts";
+import { makeVocabulary } from "./vocabulary.ts";
 
 /** tokenizer.ggml.token_type */
 const NORMAL = 1;
@@ -63,12 +64,11 @@ const gemmaKeys = (shape: Shape): [string, FileValue][] => [
 		: []),
 ];
 
-/** Plain letters, so that every program that reads the file can make a tokenizer of it. */
+/** Byte pairs of plain letters, so that every program that reads the file can make a tokenizer of it. */
 function tokenizer({ architecture, vocab_size }: Shape): [string, FileValue][] {
 	const named = architecture === "gemma3" ? IMAGE_TOKENS : new Map();
-	const tokens = Array.from({ length: vocab_size }, (_, i) =>
-		i < 94 ? String.fromCharCode(33 + i) : i === 94 ? "!!" : `t${i}`,
-	);
+	const { tokens: made, merges } = makeVocabulary(vocab_size);
+	const tokens = [...made];
 	const types = new Array<number>(vocab_size).fill(NORMAL);
 	for (const [id, token] of named)
 		if (id < vocab_size) {
@@ -81,7 +81,7 @@ function tokenizer({ architecture, vocab_size }: Shape): [string, FileValue][] {
 		["tokenizer.ggml.pre", string(pre)],
 		["tokenizer.ggml.tokens", strings(tokens)],
 		["tokenizer.ggml.token_type", numbers(types)],
-		["tokenizer.ggml.merges", strings(["! !"])],
+		["tokenizer.ggml.merges", strings(merges)],
 		["tokenizer.ggml.bos_token_id", number(1)],
 		["tokenizer.ggml.eos_token_id", number(2)],
 		["tokenizer.ggml.add_bos_token", flag(false)],
