@@ -14,7 +14,7 @@ import {
 import { finish, RESULT_BYTES, ROWS } from "./tile";
 
 /**
- * f[0 .. 16) += the sums of one input row over the first `groups` groups of a tile; the 64 bytes behind f may be overwritten.
+ * f[0 .. 16) += the sums of one input row over the first `groups` groups of a tile; the 2 KiB behind f may be overwritten.
  */
 export type MultiplyOne = (f: usize, tile: usize, x: usize, groups: i32, block: i32, how: i32) => void;
 

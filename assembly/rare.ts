@@ -31,16 +31,12 @@ export { embed_q2kw, gemm_qk8_q2kw, pack_q2kw_q2_k } from "./kernels/q2kw";
 export { embed_q3kw, gemm_qk8_q3kw, pack_q3kw_q3_k } from "./kernels/q3kw";
 export { embed_q5kw, gemm_qk8_q5kw, pack_q5kw_q5_k } from "./kernels/q5kw";
 export {
-  embed_qb4zw_f32,
-  gemm_f32_qb4zw_f32,
-  gemm_qb8_qb4zw_f32,
-  gemm_qd8_qb4zw_f32,
-  pack_qb4zw_f32_i8_bf16,
-  pack_qb4zw_f32_i8_f16,
-  pack_qb4zw_f32_i8_f32,
-  pack_qb4zw_f32_packed_bf16,
-  pack_qb4zw_f32_packed_f16,
-  pack_qb4zw_f32_packed_f32,
+  embed_qb4zw,
+  gemm_f32_qb4zw,
+  gemm_qb8_qb4zw,
+  gemm_qd8_qb4zw,
+  pack_qb4zw_i8,
+  pack_qb4zw_packed,
 } from "./kernels/qb4zw";
 export {
   embed_q4_1w,

@@ -1,19 +1,78 @@
-// Scales as files store them, widened to f32.
+// Scales as files store them: f16, bf16 or f32. Packed weights keep their type, 16 rows' scales of a block of columns at a time:
+//
+//   f16, bf16:  rows 0 4 1 5 2 6 3 7 8 12 9 13 10 14 11 15      32 bytes
+//   f32:        rows 0-15                                       64 bytes
+//
+// Which type is asked once per block, not compiled in: one kernel serves all of them.
 
-import { half } from "./tile";
+import { SCALES_BYTES, unpackScales } from "./int8";
+import { half, halfAt, lower, upper } from "./tile";
 
-/** The type of a file's scales. */
+/** The type of a file's scales. src/engine/layouts.ts has the same numbers. */
 export type ScaleType = i32;
 export const HALF: ScaleType = 0;
 export const BRAIN: ScaleType = 1;
 export const FLOAT: ScaleType = 2;
+
+/** Columns of a block and the type of its scales in one number, as matrix.ts hands it from a kernel to its functions. */
+export type Blocks = i32;
+
+// @ts-ignore: decorator
+@inline export function blocksOf(columns: i32, type: ScaleType): Blocks {
+  return (columns << 2) | type;
+}
+
+// @ts-ignore: decorator
+@inline export function columnsOf(blocks: Blocks): i32 {
+  return blocks >> 2;
+}
+
+// @ts-ignore: decorator
+@inline export function typeOf(blocks: Blocks): ScaleType {
+  return blocks & 3;
+}
 
 // @ts-ignore: decorator
 @inline export function bytesOf(type: ScaleType): usize {
   return type == FLOAT ? 4 : 2;
 }
 
+/** Bytes of 16 rows' scales. */
+// @ts-ignore: decorator
+@inline export function scalesBytes(type: ScaleType): usize {
+  return bytesOf(type) << 4;
+}
+
+/** A scale in a file as f32. */
 // @ts-ignore: decorator
 @inline export function scaleAt(type: ScaleType, at: usize): f32 {
   return type == FLOAT ? load<f32>(at) : type == HALF ? half<u16>(at) : half<i16>(at);
+}
+
+/** Where row r's scale lies among those of 16 rows. */
+// @ts-ignore: decorator
+@inline export function rowAt(type: ScaleType, r: i32): usize {
+  return type == FLOAT ? <usize>r << 2 : halfAt(r);
+}
+
+/** Copies a scale of a file to row r of 16. */
+// @ts-ignore: decorator
+@inline export function packScale(type: ScaleType, scales: usize, r: i32, from: usize): void {
+  if (type == FLOAT) store<f32>(scales + rowAt(type, r), load<f32>(from));
+  else store<u16>(scales + rowAt(type, r), load<u16>(from));
+}
+
+/** Scales of rows 4v to 4v + 3 as f32. */
+export function scalesOfRows(type: ScaleType, scales: usize, v: i32): v128 {
+  if (type == FLOAT) return v128.load(scales + (<usize>v << 4));
+  const pair = v128.load(scales + (<usize>(v >> 1) << 4));
+  if (type == HALF) return v & 1 ? upper<u16>(pair) : lower<u16>(pair);
+  return v & 1 ? upper<i16>(pair) : lower<i16>(pair);
+}
+
+/** Writes 16 rows' scales as f32. */
+export function openScales(type: ScaleType, to: usize, scales: usize): void {
+  if (type == FLOAT) memory.copy(to, scales, SCALES_BYTES);
+  else if (type == HALF) unpackScales<u16>(to, scales);
+  else unpackScales<i16>(to, scales);
 }

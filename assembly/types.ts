@@ -27,7 +27,7 @@ export type BF16W = usize;
 export type QB8W = usize;
 /** 4-bit weights in blocks with f16 or bf16 scales: kernels/qb4w.ts. */
 export type QB4W = usize;
-/** 4-bit weights in blocks with f32 scales and zero points: kernels/qb4zw.ts. */
+/** 4-bit weights in blocks with scales and zero points: kernels/qb4zw.ts. */
 export type QB4ZW = usize;
 /** 8-bit weights with a scale, and a zero point or none, per row: kernels/qc8w.ts. */
 export type QC8W = usize;

@@ -11,6 +11,9 @@ import type { PlannedWeight } from "./weights.ts";
 
 /** Most bytes of a batch: enough to make little of what waking the parts costs. */
 export const BATCH_BYTES = 8 * 1024 * 1024;
+/** Of a smaller model it is this part, so that all that are staged take no more than a tenth of the memory of its weights. */
+const BATCHES = 32;
+const LEAST_BATCH_BYTES = 1024 * 1024;
 /** Planes begin at addresses that any kernel can load from. */
 const PLANE_ALIGNMENT = 16;
 /** Batches that there is room for: one is packed while the others are read. */
@@ -40,10 +43,11 @@ export const isVector = ({ weight }: PlannedWeight) =>
 /** Cuts weights into batches. Throws UnsupportedError where not even one tile of a matrix fits into a batch. */
 export function cutBatches(planned: readonly PlannedWeight[]): Batch[] {
 	const batches: Batch[] = [];
+	const most = batchBytes(planned);
 	let pieces: Piece[] = [];
 	let used = 0;
 	const finish = () => {
-		const start = (batches.length % STAGED_BATCHES) * BATCH_BYTES;
+		const start = (batches.length % STAGED_BATCHES) * most;
 		if (pieces.length > 0) batches.push({ pieces, start, bytes: used });
 		pieces = [];
 		used = 0;
@@ -54,17 +58,17 @@ export function cutBatches(planned: readonly PlannedWeight[]): Batch[] {
 			pieces.push({ of, lo: 0, hi: rows, offsets: [] });
 			continue;
 		}
-		const rowBytes = planes.reduce((sum, plane) => sum + plane.rowBytes, 0);
+		const rowBytes = rowBytesOf(of);
 		const fitting = (bytes: number) => {
 			const room = bytes - PLANE_ALIGNMENT * planes.length;
 			return Math.max(0, Math.floor(room / rowBytes / TILE_ROWS) * TILE_ROWS);
 		};
-		if (fitting(BATCH_BYTES) === 0)
+		if (fitting(most) === 0)
 			throw new UnsupportedError(
 				`${name}: ${TILE_ROWS} rows take ${TILE_ROWS * rowBytes} bytes, more than the ${BATCH_BYTES} that can be packed at once`,
 			);
 		for (let lo = 0, hi: number; lo < rows; lo = hi) {
-			hi = Math.min(lo + fitting(BATCH_BYTES - used), rows);
+			hi = Math.min(lo + fitting(most - used), rows);
 			if (hi === lo) {
 				finish();
 				continue;
@@ -81,6 +85,30 @@ export function cutBatches(planned: readonly PlannedWeight[]): Batch[] {
 	finish();
 	return batches;
 }
+
+/** Most bytes of each batch of these weights: any tile of theirs fits, unless it is larger than BATCH_BYTES. */
+function batchBytes(planned: readonly PlannedWeight[]): number {
+	let stored = 0;
+	let tile = 0;
+	for (const of of planned.filter((of) => !isVector(of))) {
+		const { rows, planes } = of.matrix;
+		const rowBytes = rowBytesOf(of);
+		stored += rows * rowBytes;
+		tile = Math.max(
+			tile,
+			TILE_ROWS * rowBytes + PLANE_ALIGNMENT * planes.length,
+		);
+	}
+	const wanted = Math.max(LEAST_BATCH_BYTES, tile, stored / BATCHES);
+	return Math.min(
+		BATCH_BYTES,
+		Math.ceil(wanted / PLANE_ALIGNMENT) * PLANE_ALIGNMENT,
+	);
+}
+
+/** Stored bytes of a row, in all planes. */
+const rowBytesOf = ({ matrix }: PlannedWeight): number =>
+	matrix.planes.reduce((sum, plane) => sum + plane.rowBytes, 0);
 
 /** Bytes of staging memory that batches need, in each bank. */
 export const stagingBytes = (batches: readonly Batch[]): number =>
@@ -101,7 +129,7 @@ export function packingProgram(
 function packingCall({ of, lo, hi, offsets }: Piece, start: number): Call {
 	const { weight, matrix, width: k } = of;
 	const { pack: kernel, planes } = matrix;
-	const { block } = weight;
+	const { block, format } = weight;
 	if (!isKernel(kernel))
 		throw new UnsupportedError(
 			`${matrix.name}: no kernel packs weights stored as ${matrix.scheme}`,
@@ -109,10 +137,15 @@ function packingCall({ of, lo, hi, offsets }: Piece, start: number): Call {
 	const layout: LayoutInfo = layouts[weight.layout as Layout];
 	// Destination, then the planes in order, then sizes by name.
 	const args = [
-		weight.address + layout.bytes(lo, k, block),
+		weight.address + layout.bytes(lo, k, block, format),
 		...offsets.map((offset) => start + offset),
 	];
-	const sizes: Readonly<Record<string, number>> = { n: hi - lo, k, block };
+	const sizes: Readonly<Record<string, number>> = {
+		n: hi - lo,
+		k,
+		block,
+		...format,
+	};
 	for (const name of parameterNames(kernel).slice(args.length))
 		args.push(sizes[name]!);
 	return {

@@ -1,4 +1,10 @@
-import { type Layout, type LayoutInfo, layouts } from "./engine/layouts.ts";
+import {
+	type Format,
+	type Layout,
+	type LayoutInfo,
+	layouts,
+	scaleTypes,
+} from "./engine/layouts.ts";
 import type { Weight } from "./engine/operands.ts";
 import { CheckpointError, UnsupportedError } from "./errors.ts";
 import type { Checkpoint } from "./formats/checkpoint.ts";
@@ -125,10 +131,12 @@ export async function planWeights(
 		const columns = arrangement && unique(known, arrangement.columns);
 		const width = columns?.length ?? k;
 		const block = arrangement?.block ?? matrix.block;
-		const packedBytes = info.bytes(n, width, block);
+		const format = formatOf(matrix);
+		const packedBytes = info.bytes(n, width, block, format);
 		const behind = columns ?? matrix.tables;
 		d.weight.layout = layout;
 		d.weight.block = block;
+		d.weight.format = format;
 		d.weight.input = matrix.input;
 		if (columns) d.weight.columns = { values: columns, offset: packedBytes };
 		const bytes = packedBytes + (behind?.byteLength ?? 0);
@@ -136,6 +144,9 @@ export async function planWeights(
 	}
 	return planned;
 }
+
+const formatOf = ({ format }: StoredMatrix): Format | undefined =>
+	format && { scale_type: scaleTypes[format.scaleType] };
 
 /** One of `known` with the same values, or else `values`, which then is one of them. */
 function unique(known: Int32Array[], values: Int32Array): Int32Array {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { KernelName } from "../src/engine/kernels.ts";
 import {
+	type Format,
 	type LayoutInfo,
 	layouts,
 	RESERVED_BYTES,
@@ -90,7 +91,8 @@ describe("layouts say how large a packed matrix is", () => {
 			for (const { name, operands, args } of casesOf(info.gemm)) {
 				const { n, k, block = 0, tableBytes = 0, w } = args;
 				const { bytes } = info as LayoutInfo;
-				expect(bytes(n!, k!, block) + tableBytes, name).toBe(
+				const format = args as unknown as Format;
+				expect(bytes(n!, k!, block, format) + tableBytes, name).toBe(
 					operands.inputs.get(w!),
 				);
 			}

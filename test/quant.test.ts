@@ -184,7 +184,7 @@ describe("compressed-tensors", () => {
 
 	test.each([
 		["w4a16", "W4A16 g128", "f32", "qb4w_bf16"],
-		["w4a16_asym", "W4A16 g128", "f32", "qb4zw_f32"],
+		["w4a16_asym", "W4A16 g128", "f32", "qb4zw"],
 		["w4a16_gidx", "W4A16 g128", "f32", "qb4w_bf16"],
 		["w8a16", "W8A16 per row", "f32", "qc8w"],
 		["w8a8", "W8A8 per row", "token-symmetric", "qc8w"],

@@ -1,11 +1,12 @@
 // Weights of 4 bits in blocks of `block` columns (a multiple of 32) with a scale and a zero point each: compressed-tensors'
-// asymmetric W4A16, torchao's asymmetric int4. Scales of all types are kept as f32, so that one kernel serves them.
+// asymmetric W4A16, torchao's asymmetric int4. Scales have the type that they have in the file.
 //
-//   tile of 16 rows:  sums R: f32, rows 0-15 | block 0 | block 1 | … | block k / block − 1
-//   block:            scales: f32, rows 0-15 | zero points: bytes z + 8, z = −8 … 7, rows 0-15 | group of 32 columns | group | …
-//   group:            codes q + 8, q = −8 … 7; nibbles.ts has the diagram                                        256 bytes
+//   tile of 16 rows:  sums R: f32, rows 0-15 | block 0 | block 1 | … | block k / block − 1, filled up to 16 bytes
+//   block:            scales (scales.ts) | zero points | group of 32 columns | group | …
+//   zero points:      z + 8, z = −8 … 7; byte i: row i in the low nibble, row 8 + i in the high one         8 bytes
+//   group:            codes q + 8, q = −8 … 7; nibbles.ts has the diagram                                 256 bytes
 //
-//   w[j, c] = scale · (q − z)          4 + 40 / block bits per weight, and 32 per row
+//   w[j, c] = scale · (q − z)          4 + 20 / block bits per weight, or 4 + 36 / block with f32 scales, and 32 per row
 //   R[j] = Σ_c w[j, c]
 //   x as f32:  y[t, j] = Σ over groups of scale · Σ_c x[t, c] · (q[j, c] − z)
 //   x as qb8:  y[t, j] = Σ over groups of scale · d · (Σ_c x[t, c] · q[j, c] − z · Σ_c x[t, c])
@@ -19,41 +20,47 @@ import {
 } from "../int8";
 import { gemmFloats, gemmZeros } from "../matrix";
 import { BYTES, GROUP_BYTES, nibbleOf, packNibbles, PAIRS, sumOfNibbles, vectorAt } from "../nibbles";
-import { BRAIN, bytesOf, FLOAT, HALF, scaleAt, ScaleType } from "../scales";
+import { Blocks, blocksOf, bytesOf, columnsOf, openScales, packScale, rowAt, scaleAt, scalesBytes, scalesOfRows, typeOf } from "../scales";
 import { madd } from "../simd";
-import { ROWS } from "../tile";
+import { RESULT_BYTES, ROWS } from "../tile";
 
-const HEADER_BYTES: usize = 64;
-/** Bytes in front of a block's groups. */
-const BLOCK_HEADER_BYTES: usize = SCALES_BYTES + <usize>ROWS;
+/** A tile's sums. */
+const SUMS_BYTES: usize = 64;
+/** A block's zero points. */
+const ZEROS_BYTES: usize = 8;
 
 /** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
-export function gemm_f32_qb4zw_f32(y: F32, x: F32, w: QB4ZW, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, block: i32, scratch: Scratch, lo: i32, hi: i32): void {
-  gemmFloats(y, x, w, tileBytes(k, block), bias, residual, rows, n, k, block, scratch, lo, hi, multiplyFloats, unpack);
+export function gemm_f32_qb4zw(y: F32, x: F32, w: QB4ZW, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, block: i32, scale_type: i32, scratch: Scratch, lo: i32, hi: i32): void {
+  const blocks = blocksOf(block, scale_type);
+  gemmFloats(y, x, w, tileBytes(k, blocks), bias, residual, rows, n, k, blocks, scratch, lo, hi, multiplyFloats, unpack);
 }
 
 /** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
-export function gemm_qb8_qb4zw_f32(y: F32, x: QD8, w: QB4ZW, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, block: i32, scratch: Scratch, lo: i32, hi: i32): void {
-  gemmZeros(true, y, x, w, tileBytes(k, block), bias, residual, rows, n, k, block, dotOfNibbles(), scratch, lo, hi, multiplyScaled, unpack);
+export function gemm_qb8_qb4zw(y: F32, x: QD8, w: QB4ZW, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, block: i32, scale_type: i32, scratch: Scratch, lo: i32, hi: i32): void {
+  const blocks = blocksOf(block, scale_type);
+  gemmZeros(true, y, x, w, tileBytes(k, blocks), bias, residual, rows, n, k, blocks, dotOfNibbles(), scratch, lo, hi, multiplyScaled, unpack);
 }
 
 /** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
-export function gemm_qd8_qb4zw_f32(y: F32, x: QD8, w: QB4ZW, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, block: i32, scratch: Scratch, lo: i32, hi: i32): void {
-  gemmZeros(false, y, x, w, tileBytes(k, block), bias, residual, rows, n, k, block, dotOfNibbles(), scratch, lo, hi, multiplyBlocks, unpack);
+export function gemm_qd8_qb4zw(y: F32, x: QD8, w: QB4ZW, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, block: i32, scale_type: i32, scratch: Scratch, lo: i32, hi: i32): void {
+  const blocks = blocksOf(block, scale_type);
+  gemmZeros(false, y, x, w, tileBytes(k, blocks), bias, residual, rows, n, k, blocks, dotOfNibbles(), scratch, lo, hi, multiplyBlocks, unpack);
 }
 
 /** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
-export function embed_qb4zw_f32(y: F32, tokens: I32, w: QB4ZW, d: i32, block: i32, scale: f32, lo: i32, hi: i32): void {
+export function embed_qb4zw(y: F32, tokens: I32, w: QB4ZW, d: i32, block: i32, scale_type: i32, scale: f32, lo: i32, hi: i32): void {
+  const blocks = blocksOf(block, scale_type);
   for (let t = lo; t < hi; t++) {
     const token = load<i32>(tokens + (<usize>t << 2));
     const r = token % ROWS;
-    let p = w + <usize>(token / ROWS) * tileBytes(d, block) + HEADER_BYTES;
+    const tile = w + <usize>(token / ROWS) * tileBytes(d, blocks);
     let to = y + (<usize>t * <usize>d << 2);
-    for (let c = 0; c < d; ) {
-      const s = load<f32>(p + (<usize>r << 2));
-      const z = <i32>load<u8>(p + r, SCALES_BYTES);
-      p += BLOCK_HEADER_BYTES;
-      for (let end = c + block; c < end; c += GROUP, p += GROUP_BYTES) {
+    for (let b = 0; b < d / block; b++) {
+      let p = blockAt(tile, b, blocks);
+      const s = scaleAt(scale_type, p + rowAt(scale_type, r));
+      const z = <i32>i8x16.extract_lane_u(i8x16.swizzle(zerosOfBlock(p, blocks), i8x16.splat(<i8>r)), 0);
+      p += headerBytes(blocks);
+      for (let c = 0; c < block; c += GROUP, p += GROUP_BYTES) {
         for (let i = 0; i < GROUP; i++, to += 4) store<f32>(to, scale * (s * <f32>(nibbleOf(p, r, i) - z)));
       }
     }
@@ -61,82 +68,88 @@ export function embed_qb4zw_f32(y: F32, tokens: I32, w: QB4ZW, d: i32, block: i3
 }
 
 /**
- * dst = the tiles of rows [lo, hi) of a matrix [n, k] of int8 codes −8 … 7 with bf16 scales and int8 zero points −8 … 7, both
+ * dst = the tiles of rows [lo, hi) of a matrix [n, k] of int8 codes −8 … 7 with scales and int8 zero points −8 … 7, both
  * [n, k / block]; codes, scales and zeros hold those rows. Units are rows, in multiples of 16.
  */
-export function pack_qb4zw_f32_i8_bf16(dst: QB4ZW, codes: Bytes, scales: Bytes, zeros: Bytes, n: i32, k: i32, block: i32, lo: i32, hi: i32): void {
-  pack(BYTES, dst, codes, BRAIN, scales, zeros, k, block, lo, hi);
+export function pack_qb4zw_i8(dst: QB4ZW, codes: Bytes, scales: Bytes, zeros: Bytes, n: i32, k: i32, block: i32, scale_type: i32, lo: i32, hi: i32): void {
+  pack(BYTES, dst, codes, scales, zeros, k, blocksOf(block, scale_type), lo, hi);
 }
 
-/** The same with f16 scales. */
-export function pack_qb4zw_f32_i8_f16(dst: QB4ZW, codes: Bytes, scales: Bytes, zeros: Bytes, n: i32, k: i32, block: i32, lo: i32, hi: i32): void {
-  pack(BYTES, dst, codes, HALF, scales, zeros, k, block, lo, hi);
+/** The same with codes + 8, eight to an i32 from its low end. */
+export function pack_qb4zw_packed(dst: QB4ZW, codes: Bytes, scales: Bytes, zeros: Bytes, n: i32, k: i32, block: i32, scale_type: i32, lo: i32, hi: i32): void {
+  pack(PAIRS, dst, codes, scales, zeros, k, blocksOf(block, scale_type), lo, hi);
 }
 
-/** The same with f32 scales. */
-export function pack_qb4zw_f32_i8_f32(dst: QB4ZW, codes: Bytes, scales: Bytes, zeros: Bytes, n: i32, k: i32, block: i32, lo: i32, hi: i32): void {
-  pack(BYTES, dst, codes, FLOAT, scales, zeros, k, block, lo, hi);
-}
-
-/** The same with codes + 8, eight to an i32 from its low end, and bf16 scales. */
-export function pack_qb4zw_f32_packed_bf16(dst: QB4ZW, codes: Bytes, scales: Bytes, zeros: Bytes, n: i32, k: i32, block: i32, lo: i32, hi: i32): void {
-  pack(PAIRS, dst, codes, BRAIN, scales, zeros, k, block, lo, hi);
-}
-
-/** The same with f16 scales. */
-export function pack_qb4zw_f32_packed_f16(dst: QB4ZW, codes: Bytes, scales: Bytes, zeros: Bytes, n: i32, k: i32, block: i32, lo: i32, hi: i32): void {
-  pack(PAIRS, dst, codes, HALF, scales, zeros, k, block, lo, hi);
-}
-
-/** The same with f32 scales. */
-export function pack_qb4zw_f32_packed_f32(dst: QB4ZW, codes: Bytes, scales: Bytes, zeros: Bytes, n: i32, k: i32, block: i32, lo: i32, hi: i32): void {
-  pack(PAIRS, dst, codes, FLOAT, scales, zeros, k, block, lo, hi);
-}
-
-function pack(source: i32, dst: usize, codes: usize, type: ScaleType, scales: usize, zeros: usize, k: i32, block: i32, lo: i32, hi: i32): void {
+function pack(source: i32, dst: usize, codes: usize, scales: usize, zeros: usize, k: i32, blocks: Blocks, lo: i32, hi: i32): void {
   const step: usize = source == BYTES ? 32 : 16;
-  const blocks = k / block;
+  const block = columnsOf(blocks);
+  const type = typeOf(blocks);
   for (let j = lo; j < hi; j += ROWS) {
     const rows = min(ROWS, hi - j);
-    const tile = dst + <usize>(j / ROWS) * tileBytes(k, block);
-    if (rows < ROWS) memory.fill(tile, 0, tileBytes(k, block));
+    const tile = dst + <usize>(j / ROWS) * tileBytes(k, blocks);
+    if (rows < ROWS) memory.fill(tile, 0, tileBytes(k, blocks));
+    else v128.store(tile + tileBytes(k, blocks) - 16, i8x16.splat(0));
     for (let r = 0; r < rows; r++) {
-      let to = tile + HEADER_BYTES;
-      for (let b = 0; b < blocks; b++, scales += bytesOf(type), zeros++, to += blockBytes(block)) {
-        store<f32>(to + (<usize>r << 2), scaleAt(type, scales));
-        store<u8>(to + r, load<u8>(zeros) + 8, SCALES_BYTES);
+      let to = tile + SUMS_BYTES;
+      for (let b = 0; b < k / block; b++, scales += bytesOf(type), zeros++, to += blockBytes(blocks)) {
+        packScale(type, to, r, scales);
+        const z = to + scalesBytes(type) + <usize>(r & 7);
+        const zero = <i32>load<i8>(zeros) + 8;
+        store<u8>(z, <u8>(r < 8 ? zero : <i32>load<u8>(z) | (zero << 4)));
       }
     }
-    packNibbles(source, tile + HEADER_BYTES + BLOCK_HEADER_BYTES, BLOCK_HEADER_BYTES, codes, step, rows, k, block);
+    packNibbles(source, tile + SUMS_BYTES + headerBytes(blocks), headerBytes(blocks), codes, step, rows, k, block);
     codes += <usize>ROWS * <usize>(k / GROUP) * step;
-    storeSums(tile, k, block);
+    storeSums(tile, k, blocks);
   }
 }
 
 /** R of a tile: a product and a sum per block, in order. */
-function storeSums(tile: usize, k: i32, block: i32): void {
+function storeSums(tile: usize, k: i32, blocks: Blocks): void {
+  const block = columnsOf(blocks);
+  const type = typeOf(blocks);
   for (let v = 0; v < 4; v++) {
     let sums = f32x4.splat(0);
-    let p = tile + HEADER_BYTES;
-    for (let c = 0; c < k; ) {
-      const scales = v128.load(p + (<usize>v << 4));
+    for (let b = 0; b < k / block; b++) {
+      let p = blockAt(tile, b, blocks);
+      const scales = scalesOfRows(type, p, v);
       // All bytes of a lane are the row's zero point.
-      let total = i32x4.mul(i32x4.shr_u(zerosOf(v128.load(p, SCALES_BYTES), v), 24), i32x4.splat(-block));
-      p += BLOCK_HEADER_BYTES;
-      for (let end = c + block; c < end; c += GROUP, p += GROUP_BYTES) total = i32x4.add(total, sumOfNibbles(p, 4 * v));
+      let total = i32x4.mul(i32x4.shr_u(zerosOf(zerosOfBlock(p, blocks), v), 24), i32x4.splat(-block));
+      p += headerBytes(blocks);
+      for (let c = 0; c < block; c += GROUP, p += GROUP_BYTES) total = i32x4.add(total, sumOfNibbles(p, 4 * v));
       sums = f32x4.add(sums, f32x4.mul(f32x4.convert_i32x4_s(total), scales));
     }
     v128.store(tile + (<usize>v << 4), sums);
   }
 }
 
+/** Bytes in front of a block's groups. */
 // @ts-ignore: decorator
-@inline function blockBytes(block: i32): usize {
-  return BLOCK_HEADER_BYTES + (<usize>block << 3);
+@inline function headerBytes(blocks: Blocks): usize {
+  return scalesBytes(typeOf(blocks)) + ZEROS_BYTES;
 }
 
-function tileBytes(k: i32, block: i32): usize {
-  return HEADER_BYTES + <usize>(k / block) * blockBytes(block);
+// @ts-ignore: decorator
+@inline function blockBytes(blocks: Blocks): usize {
+  return headerBytes(blocks) + (<usize>columnsOf(blocks) << 3);
+}
+
+function tileBytes(k: i32, blocks: Blocks): usize {
+  return (SUMS_BYTES + <usize>(k / columnsOf(blocks)) * blockBytes(blocks) + 15) & ~15;
+}
+
+/** Where block b of a tile starts. */
+// @ts-ignore: decorator
+@inline function blockAt(tile: usize, b: i32, blocks: Blocks): usize {
+  return tile + SUMS_BYTES + <usize>b * blockBytes(blocks);
+}
+
+/** The zero points of a block, rows 0-15, a byte each. */
+// @ts-ignore: decorator
+@inline function zerosOfBlock(block: usize, blocks: Blocks): v128 {
+  const pairs = v128.load64_zero(block + scalesBytes(typeOf(blocks)));
+  const low = lowNibbles();
+  return v128.shuffle<i64>(v128.and(pairs, low), v128.and(i16x8.shr_u(pairs, 4), low), 0, 2);
 }
 
 /** Zero points of rows 4v to 4v + 3 of 16, each in all bytes of a 32-bit lane. */
@@ -154,13 +167,14 @@ function tileBytes(k: i32, block: i32): usize {
   return i16x8.neg(i16x8.shr_u(zeros, 8));
 }
 
-function multiplyFloats(f: usize, tile: usize, x: usize, groups: i32, block: i32, how: i32): void {
+function multiplyFloats(f: usize, tile: usize, x: usize, groups: i32, blocks: Blocks, how: i32): void {
+  const block = columnsOf(blocks);
   const low = lowNibbles();
-  let p = tile + HEADER_BYTES;
+  let p = tile + SUMS_BYTES;
   for (; groups > 0; groups -= block / GROUP) {
-    const scales = p;
-    const zeros = v128.load(p, SCALES_BYTES);
-    p += BLOCK_HEADER_BYTES;
+    openScales(typeOf(blocks), f + RESULT_BYTES, p);
+    const zeros = zerosOfBlock(p, blocks);
+    p += headerBytes(blocks);
     for (let $v = 0; $v < 4; $v++) let z$v = zerosOf(zeros, $v);
     for (let c = 0; c < block; c += GROUP, p += GROUP_BYTES, x += 128) {
       for (let $v = 0; $v < 4; $v++) let a$v = f32x4.splat(0);
@@ -174,41 +188,42 @@ function multiplyFloats(f: usize, tile: usize, x: usize, groups: i32, block: i32
           }
         }
       }
-      for (let $v = 0; $v < 4; $v++) v128.store(f, madd(a$v, v128.load(scales, 16 * $v), v128.load(f, 16 * $v)), 16 * $v);
+      for (let $v = 0; $v < 4; $v++) v128.store(f, madd(a$v, v128.load(f, 64 + 16 * $v), v128.load(f, 16 * $v)), 16 * $v);
     }
   }
 }
 
-function multiplyScaled(f: usize, tile: usize, x: usize, groups: i32, block: i32, how: i32): void {
-  multiplyOne(QB8_BYTES, f, tile, x, groups, block, how);
+function multiplyScaled(f: usize, tile: usize, x: usize, groups: i32, blocks: Blocks, how: i32): void {
+  multiplyOne(QB8_BYTES, f, tile, x, groups, blocks, how);
 }
-function multiplyBlocks(f: usize, tile: usize, x: usize, groups: i32, block: i32, how: i32): void {
-  multiplyOne(QD8_BYTES, f, tile, x, groups, block, how);
+function multiplyBlocks(f: usize, tile: usize, x: usize, groups: i32, blocks: Blocks, how: i32): void {
+  multiplyOne(QD8_BYTES, f, tile, x, groups, blocks, how);
 }
 
-function multiplyOne(inputBytes: usize, f: usize, tile: usize, x: usize, groups: i32, block: i32, how: i32): void {
-  if (!ASC_FEATURE_RELAXED_SIMD) multiplyBy(PLAIN, inputBytes, f, tile, x, groups, block);
-  else if (how == DOT16) multiplyBy(DOT16, inputBytes, f, tile, x, groups, block);
-  else multiplyBy(DOT32, inputBytes, f, tile, x, groups, block);
+function multiplyOne(inputBytes: usize, f: usize, tile: usize, x: usize, groups: i32, blocks: Blocks, how: i32): void {
+  if (!ASC_FEATURE_RELAXED_SIMD) multiplyBy(PLAIN, inputBytes, f, tile, x, groups, blocks);
+  else if (how == DOT16) multiplyBy(DOT16, inputBytes, f, tile, x, groups, blocks);
+  else multiplyBy(DOT32, inputBytes, f, tile, x, groups, blocks);
 }
 
 // @ts-ignore: decorator
-@inline function multiplyBy(how: i32, inputBytes: usize, f: usize, tile: usize, x: usize, groups: i32, block: i32): void {
+@inline function multiplyBy(how: i32, inputBytes: usize, f: usize, tile: usize, x: usize, groups: i32, blocks: Blocks): void {
+  const block = columnsOf(blocks);
   const low = how == PLAIN ? lowestNibbles() : lowNibbles();
   const one = ones();
   for (let $v = 0; $v < 4; $v++) let f$v = v128.load(f, 16 * $v);
   let x0: v128;
   let x1: v128;
   let codes: v128;
-  let p = tile + HEADER_BYTES;
+  let p = tile + SUMS_BYTES;
   for (; groups > 0; groups -= block / GROUP) {
-    const scales = p;
-    const zeros = v128.load(p, SCALES_BYTES);
-    p += BLOCK_HEADER_BYTES;
-    for (let $v = 0; $v < 4; $v++) v128.store(f, pairsOf(zerosOf(zeros, $v)), 64 + 16 * $v);
+    openScales(typeOf(blocks), f + RESULT_BYTES, p);
+    const zeros = zerosOfBlock(p, blocks);
+    p += headerBytes(blocks);
+    for (let $v = 0; $v < 4; $v++) v128.store(f, pairsOf(zerosOf(zeros, $v)), 128 + 16 * $v);
     for (let c = 0; c < block; c += GROUP) {
       const sums = v128.load32_splat(x);
-      for (let $v = 0; $v < 4; $v++) let a$v = how == DOT16 ? i16x8.mul(sums, v128.load(f, 64 + 16 * $v)) : i32x4.dot_i16x8_s(sums, v128.load(f, 64 + 16 * $v));
+      for (let $v = 0; $v < 4; $v++) let a$v = how == DOT16 ? i16x8.mul(sums, v128.load(f, 128 + 16 * $v)) : i32x4.dot_i16x8_s(sums, v128.load(f, 128 + 16 * $v));
       for (let $s = 0; $s < 4; $s++) {
         x0 = v128.load32_splat(x, 4 + 4 * $s);
         x1 = v128.load32_splat(x, 20 + 4 * $s);
@@ -235,7 +250,7 @@ function multiplyOne(inputBytes: usize, f: usize, tile: usize, x: usize, groups:
         }
       }
       const d = scaleOf(x + 36, inputBytes);
-      for (let $v = 0; $v < 4; $v++) f$v = scaledSum(how == DOT16 ? i32x4.dot_i16x8_s(a$v, one) : a$v, d, v128.load(scales, 16 * $v), f$v);
+      for (let $v = 0; $v < 4; $v++) f$v = scaledSum(how == DOT16 ? i32x4.dot_i16x8_s(a$v, one) : a$v, d, v128.load(f, 64 + 16 * $v), f$v);
       p += GROUP_BYTES;
       x += inputBytes;
     }
@@ -243,14 +258,15 @@ function multiplyOne(inputBytes: usize, f: usize, tile: usize, x: usize, groups:
   for (let $v = 0; $v < 4; $v++) v128.store(f, f$v, 16 * $v);
 }
 
-function unpack(scales: usize, codes: usize, tile: usize, group: i32, count: i32, block: i32, how: i32): void {
+function unpack(scales: usize, codes: usize, tile: usize, group: i32, count: i32, blocks: Blocks, how: i32): void {
+  const block = columnsOf(blocks);
   const low = lowNibbles();
   for (let g = group; g < group + count; g++) {
-    const header = tile + HEADER_BYTES + <usize>(g * GROUP / block) * blockBytes(block);
-    const from = header + BLOCK_HEADER_BYTES + <usize>(g * GROUP % block << 3);
-    memory.copy(scales, header, SCALES_BYTES);
+    const header = blockAt(tile, g * GROUP / block, blocks);
+    const from = header + headerBytes(blocks) + <usize>(g * GROUP % block << 3);
+    openScales(typeOf(blocks), scales, header);
     scales += SCALES_BYTES;
-    const zeros = v128.load(header, SCALES_BYTES);
+    const zeros = zerosOfBlock(header, blocks);
     for (let v = 0; v < 4; v++) {
       const zero = zerosOf(zeros, v);
       if (how != FLOATS) v128.store(scales + (<usize>v << 4), pairsOf(zero));

@@ -66,6 +66,15 @@ export const activations = {
 
 export type ActivationName = keyof typeof activations;
 
+/** Types of scales, as assembly/scales.ts numbers them. */
+export const scaleTypes = { F16: 0, BF16: 1, F32: 2 } as const;
+
+/** What kernels have to know of some weight matrices beside sizes, by the names of their parameters. */
+export type Format = {
+	/** One of `scaleTypes`. */
+	readonly scale_type: number;
+};
+
 /** How a weight matrix [n, k] is kept in memory, and the kernels that read it. */
 export interface LayoutInfo {
 	/** y[t, j] = Σ_k x[t, k] · w[j, k]; units are rows of w, in multiples of 16. */
@@ -73,8 +82,13 @@ export interface LayoutInfo {
 	/** y[t, :] = w[token[t], :] */
 	readonly embed: KernelName;
 	readonly activation: ActivationName;
-	/** Bytes of the packed matrix, without the tables that some have behind it; `block` is the number of columns that share a scale, 0 where there is none. */
-	readonly bytes: (n: number, k: number, block: number) => number;
+	/** Bytes of the packed matrix, without the tables that some have behind it; `block` is the number of columns that share a scale, 0 where there is none; `format` is there where the kernels ask for it. */
+	readonly bytes: (
+		n: number,
+		k: number,
+		block: number,
+		format?: Format,
+	) => number;
 }
 
 /** Rows of a tile of weights; the last tile is filled up with zeros. */
@@ -88,9 +102,15 @@ const nibbles =
 	(n, k, block) =>
 		tiled(n) * (k / 2 + (scaleBytes * k) / block + 4);
 
-/** 4-bit codes, an f32 scale and a byte of zero point per block, and the sum of each row. */
-const nibblesWithZeros: LayoutInfo["bytes"] = (n, k, block) =>
-	tiled(n) * (k / 2 + (5 * k) / block + 4);
+/** Bytes of a scale. */
+const scaleBytes = (format: Format | undefined) =>
+	format?.scale_type === scaleTypes.F32 ? 4 : 2;
+
+/** 4-bit codes, a scale and 4 bits of zero point per block, and the sum of each row; tiles of whole vectors. */
+const nibblesWithZeros: LayoutInfo["bytes"] = (n, k, block, format) => {
+	const blockBytes = block / 2 + scaleBytes(format) + 0.5;
+	return tiled(n) * Math.ceil(4 + (k / block) * blockBytes);
+};
 
 /** 8-bit codes, a scale, a sum and a zero point per row. */
 const perRow: LayoutInfo["bytes"] = (n, k) =>
@@ -213,27 +233,27 @@ export const layouts = {
 		activation: "qd8",
 		bytes: nibbles(4),
 	},
-	f32_qb4zw_f32: {
-		gemm: "gemm_f32_qb4zw_f32",
-		embed: "embed_qb4zw_f32",
+	f32_qb4zw: {
+		gemm: "gemm_f32_qb4zw",
+		embed: "embed_qb4zw",
 		activation: "f32",
 		bytes: nibblesWithZeros,
 	},
-	qb8_qb4zw_f32: {
-		gemm: "gemm_qb8_qb4zw_f32",
-		embed: "embed_qb4zw_f32",
+	qb8_qb4zw: {
+		gemm: "gemm_qb8_qb4zw",
+		embed: "embed_qb4zw",
 		activation: "qb8",
 		bytes: nibblesWithZeros,
 	},
-	qd8_qb4zw_f32: {
-		gemm: "gemm_qd8_qb4zw_f32",
-		embed: "embed_qb4zw_f32",
+	qd8_qb4zw: {
+		gemm: "gemm_qd8_qb4zw",
+		embed: "embed_qb4zw",
 		activation: "qd8",
 		bytes: nibblesWithZeros,
 	},
-	qs8_qb4zw_f32: {
-		gemm: "gemm_qd8_qb4zw_f32",
-		embed: "embed_qb4zw_f32",
+	qs8_qb4zw: {
+		gemm: "gemm_qd8_qb4zw",
+		embed: "embed_qb4zw",
 		activation: "qs8",
 		bytes: nibblesWithZeros,
 	},

@@ -1,4 +1,5 @@
 import type { KernelName } from "./kernels.ts";
+import type { Format } from "./layouts.ts";
 import type { Register, Units } from "./program.ts";
 
 // What a recording is made of, before anything has an address.
@@ -31,6 +32,8 @@ export interface Weight {
 	readonly layout: string;
 	/** Columns that share a scale, 0 where there is none. */
 	readonly block: number;
+	/** What else its kernels have to know of it. */
+	readonly format?: Format | undefined;
 	/** Where its columns lie in another order than those of its input, or have gaps between them. */
 	readonly columns?: Columns | undefined;
 	/** How its input is quantized, where the checkpoint says it once for all rows. */

@@ -61,7 +61,7 @@ export const signatures = {
 	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
 	embed_qb4w_f32: [["y", "F32"], ["tokens", "I32"], ["w", "QB4W"], ["d", "i32"], ["block", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
-	embed_qb4zw_f32: [["y", "F32"], ["tokens", "I32"], ["w", "QB4ZW"], ["d", "i32"], ["block", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
+	embed_qb4zw: [["y", "F32"], ["tokens", "I32"], ["w", "QB4ZW"], ["d", "i32"], ["block", "i32"], ["scale_type", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
 	embed_qb5w: [["y", "F32"], ["tokens", "I32"], ["w", "QB5W"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
@@ -109,7 +109,7 @@ export const signatures = {
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_f32_qb4w_f32: [["y", "F32"], ["x", "F32"], ["w", "QB4W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
-	gemm_f32_qb4zw_f32: [["y", "F32"], ["x", "F32"], ["w", "QB4ZW"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	gemm_f32_qb4zw: [["y", "F32"], ["x", "F32"], ["w", "QB4ZW"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scale_type", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_f32_qb8w_f32: [["y", "F32"], ["x", "F32"], ["w", "QB8W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
@@ -129,7 +129,7 @@ export const signatures = {
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_qb8_qb4w_f16: [["y", "F32"], ["x", "QD8"], ["w", "QB4W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
-	gemm_qb8_qb4zw_f32: [["y", "F32"], ["x", "QD8"], ["w", "QB4ZW"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	gemm_qb8_qb4zw: [["y", "F32"], ["x", "QD8"], ["w", "QB4ZW"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scale_type", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_qb8_qb5w: [["y", "F32"], ["x", "QD8"], ["w", "QB5W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
@@ -139,7 +139,7 @@ export const signatures = {
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_qd8_qb4w_f32: [["y", "F32"], ["x", "QD8"], ["w", "QB4W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
-	gemm_qd8_qb4zw_f32: [["y", "F32"], ["x", "QD8"], ["w", "QB4ZW"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	gemm_qd8_qb4zw: [["y", "F32"], ["x", "QD8"], ["w", "QB4ZW"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scale_type", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_qd8_qb8w_f32: [["y", "F32"], ["x", "QD8"], ["w", "QB8W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
@@ -224,18 +224,10 @@ export const signatures = {
 	pack_qb4w_f32_i8: [["dst", "QB4W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** The same with f32 scales. */
 	pack_qb4w_f32_packed: [["dst", "QB4W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["lo", "i32"], ["hi", "i32"]],
-	/** dst = the tiles of rows [lo, hi) of a matrix [n, k] of int8 codes −8 … 7 with bf16 scales and int8 zero points −8 … 7, both [n, k / block]; codes, scales and zeros hold those rows. Units are rows, in multiples of 16. */
-	pack_qb4zw_f32_i8_bf16: [["dst", "QB4ZW"], ["codes", "Bytes"], ["scales", "Bytes"], ["zeros", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["lo", "i32"], ["hi", "i32"]],
-	/** The same with f16 scales. */
-	pack_qb4zw_f32_i8_f16: [["dst", "QB4ZW"], ["codes", "Bytes"], ["scales", "Bytes"], ["zeros", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["lo", "i32"], ["hi", "i32"]],
-	/** The same with f32 scales. */
-	pack_qb4zw_f32_i8_f32: [["dst", "QB4ZW"], ["codes", "Bytes"], ["scales", "Bytes"], ["zeros", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["lo", "i32"], ["hi", "i32"]],
-	/** The same with codes + 8, eight to an i32 from its low end, and bf16 scales. */
-	pack_qb4zw_f32_packed_bf16: [["dst", "QB4ZW"], ["codes", "Bytes"], ["scales", "Bytes"], ["zeros", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["lo", "i32"], ["hi", "i32"]],
-	/** The same with f16 scales. */
-	pack_qb4zw_f32_packed_f16: [["dst", "QB4ZW"], ["codes", "Bytes"], ["scales", "Bytes"], ["zeros", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["lo", "i32"], ["hi", "i32"]],
-	/** The same with f32 scales. */
-	pack_qb4zw_f32_packed_f32: [["dst", "QB4ZW"], ["codes", "Bytes"], ["scales", "Bytes"], ["zeros", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** dst = the tiles of rows [lo, hi) of a matrix [n, k] of int8 codes −8 … 7 with scales and int8 zero points −8 … 7, both [n, k / block]; codes, scales and zeros hold those rows. Units are rows, in multiples of 16. */
+	pack_qb4zw_i8: [["dst", "QB4ZW"], ["codes", "Bytes"], ["scales", "Bytes"], ["zeros", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scale_type", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** The same with codes + 8, eight to an i32 from its low end. */
+	pack_qb4zw_packed: [["dst", "QB4ZW"], ["codes", "Bytes"], ["scales", "Bytes"], ["zeros", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scale_type", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** dst = the tiles of rows [lo, hi) of Q5_0[n, k]; src holds those rows. Units are rows, in multiples of 16. */
 	pack_qb5w_q5_0: [["dst", "QB5W"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** dst = the tiles of rows [lo, hi) of a matrix [n, k] of int8 codes with bf16 scales [n, k / block]; codes and scales hold those rows. Units are rows, in multiples of 16. */
@@ -326,7 +318,7 @@ export const rareKernels = [
 	"embed_q4_1w",
 	"embed_q5_1w",
 	"embed_q5kw",
-	"embed_qb4zw_f32",
+	"embed_qb4zw",
 	"embed_qb5w",
 	"embed_qb8w_f32",
 	"embed_tq1w",
@@ -335,15 +327,15 @@ export const rareKernels = [
 	"gemm_f32_f8e5m2w",
 	"gemm_f32_lut4w_f32",
 	"gemm_f32_lut4w_u8",
-	"gemm_f32_qb4zw_f32",
+	"gemm_f32_qb4zw",
 	"gemm_f32_qb8w_f32",
 	"gemm_qb8_iq4nlw",
 	"gemm_qb8_mxfp4w",
 	"gemm_qb8_q4_1w",
 	"gemm_qb8_q5_1w",
-	"gemm_qb8_qb4zw_f32",
+	"gemm_qb8_qb4zw",
 	"gemm_qb8_qb5w",
-	"gemm_qd8_qb4zw_f32",
+	"gemm_qd8_qb4zw",
 	"gemm_qd8_qb8w_f32",
 	"gemm_qk8_iq4xsw",
 	"gemm_qk8_q2kw",
@@ -366,12 +358,8 @@ export const rareKernels = [
 	"pack_q4_1w_q4_1",
 	"pack_q5_1w_q5_1",
 	"pack_q5kw_q5_k",
-	"pack_qb4zw_f32_i8_bf16",
-	"pack_qb4zw_f32_i8_f16",
-	"pack_qb4zw_f32_i8_f32",
-	"pack_qb4zw_f32_packed_bf16",
-	"pack_qb4zw_f32_packed_f16",
-	"pack_qb4zw_f32_packed_f32",
+	"pack_qb4zw_i8",
+	"pack_qb4zw_packed",
 	"pack_qb5w_q5_0",
 	"pack_qb8w_f32_i8_bf16",
 	"pack_qb8w_f32_i8_f16",

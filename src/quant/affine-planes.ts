@@ -29,7 +29,7 @@ export interface AffineParts {
 
 export function affinePlanes(
 	parts: AffineParts,
-): Pick<StoredMatrix, "planes" | "layout" | "pack" | "arrangement"> {
+): Pick<StoredMatrix, "planes" | "layout" | "pack" | "format" | "arrangement"> {
 	const { bits, cols, scales, order, tensor } = parts;
 	const isFloat = parts.codes.type === "F8_E4M3";
 	const isPerRow = parts.block >= cols;

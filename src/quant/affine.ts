@@ -72,7 +72,7 @@ export function keepsZeros(bits: number): boolean {
 /** Names of the layout and of the kernel that packs it. */
 export function affineLayout(
 	storage: AffineStorage,
-): Pick<StoredMatrix, "layout" | "pack"> {
+): Pick<StoredMatrix, "layout" | "pack" | "format"> {
 	const { bits, block, cols, codes } = storage;
 	const kept = keptBits(bits);
 	const scale = storage.scaleType.toLowerCase();
@@ -83,8 +83,13 @@ export function affineLayout(
 	}
 	const whole = block % BLOCK_MULTIPLE === 0 || (float && block >= cols);
 	const odd = whole ? "" : `_${block}`;
-	if (kept === 8 || z) {
-		const family = float ? `f8e4m3${z}w` : `qb${kept}${z}w_f32`;
+	if (kept === 4 && z) {
+		const layout = `qb4zw${odd}`;
+		const format = { scaleType: storage.scaleType as Precision };
+		return { layout, pack: `pack_${layout}_${codes}`, format };
+	}
+	if (kept === 8) {
+		const family = float ? `f8e4m3${z}w` : `qb8${z}w_f32`;
 		const layout = `${family}${odd}`;
 		return { layout, pack: `pack_${layout}_${codes}_${scale}` };
 	}

@@ -69,6 +69,11 @@ export interface StoredMatrix {
 	readonly tables?: Float32Array;
 	/** Where the planes have other columns than the matrix; the input has to be gathered like them. decode() is not affected. */
 	readonly arrangement?: Arrangement;
+	/** What kernels of the layout have to know beside sizes; absent where the layout's name says it all. */
+	readonly format?: {
+		/** The type that scales have in the file, and in memory. */
+		readonly scaleType: Precision;
+	};
 	/** Name of the layout in memory that keeps every bit, and of the kernel that writes it. */
 	readonly layout: string;
 	readonly pack: string;

@@ -1,4 +1,5 @@
 import type { KernelName } from "../../src/engine/kernels.ts";
+import type { Format } from "../../src/engine/layouts.ts";
 import { type Entry, exact, type Tolerance, type View } from "./entry.ts";
 import { type Operands, viewOf } from "./operands.ts";
 import type { Form } from "./quantize.ts";
@@ -92,7 +93,10 @@ export const WHOLE = 2 ** 30;
 export const pairedPlace = (row: number) =>
 	(row & 8) + 2 * (row & 3) + ((row >> 2) & 1);
 
-/** A weight layout as plainly as its diagram says it. */
+/** A matrix of so many columns, in blocks of so many, 0 for none; its format where the layout has several. */
+export type Sizes = readonly [k: number, block: number, format?: Format];
+
+/** A weight layout as plainly as its diagram says it. What is not told of a format, its kernels do not ask. */
 export interface PlainLayout {
 	/** Value of weight (j, c) of the matrix at w. */
 	readonly weight: (
@@ -103,6 +107,7 @@ export interface PlainLayout {
 		k: number,
 		block: number,
 		n: number,
+		format: Format,
 	) => number;
 	/** Bytes of the tables behind a matrix [n, k]. */
 	readonly tableBytes?: (n: number, k: number, block: number) => number;
@@ -112,8 +117,19 @@ export interface PlainLayout {
 		n: number,
 		k: number,
 		block: number,
+		format: Format,
 	) => Uint8Array;
 }
+
+/** What a call says of the format, beside much else. */
+const formatOf = (args: object = {}) => args as Format;
+
+const described = ([k, block, format]: Sizes) =>
+	[
+		`${k} columns`,
+		...(block ? [`in blocks of ${block}`] : []),
+		...Object.entries(format ?? {}).map(([name, value]) => `${name} ${value}`),
+	].join(" ");
 
 /**
  * Integer sums are exact; what rounds is their product by scales and the sum of those products, a few per block of
@@ -143,16 +159,22 @@ export function quantizedInputs(
 
 type QuantizedGemm = Extract<KernelName, `gemm_${string}_q${string}`>;
 
-/** The entry of a matrix kernel with quantized weights, tried on [k, block] pairs. */
+/** The entry of a matrix kernel with quantized weights, tried on several sizes. */
 export function quantizedGemm(
 	form: Form,
 	layout: PlainLayout,
-	sizes: readonly (readonly [k: number, block: number])[],
+	sizes: readonly Sizes[],
 ): Entry<QuantizedGemm> {
-	const operands = (o: Operands, call: MatrixCall, block: number) => ({
+	const operands = (
+		o: Operands,
+		call: MatrixCall,
+		block: number,
+		format?: Format,
+	) => ({
 		...matrixOperands(o, call),
+		...formatOf(format),
 		x: quantizedInputs(o, form, call.rows, call.k),
-		w: o.put(layout.random(o, call.n, call.k, block)),
+		w: o.put(layout.random(o, call.n, call.k, block, formatOf(format))),
 		block,
 		tableBytes: layout.tableBytes?.(call.n, call.k, block) ?? 0,
 	});
@@ -165,7 +187,7 @@ export function quantizedGemm(
 			);
 			const weights = Array.from({ length: hi - lo }, (_, i) =>
 				Float64Array.from({ length: k }, (_, c) =>
-					layout.weight(memory, w, lo + i, c, k, block, n),
+					layout.weight(memory, w, lo + i, c, k, block, n, formatOf(args)),
 				),
 			);
 			matrixProduct(args, lo, hi, memory, (t, j) => {
@@ -179,13 +201,16 @@ export function quantizedGemm(
 		grain: 16,
 		tolerance: integerTolerance,
 		cases: Object.fromEntries(
-			sizes.flatMap(([k, block], i) =>
+			sizes.flatMap((size, i) =>
 				Object.entries(matrixCalls)
 					// Every call on the first size; the others vary what happens along a row.
 					.filter(([, { n }]) => i === 0 || n % 16 !== 0)
 					.map(([name, call]) => [
-						`${name}, ${k} columns${block ? ` in blocks of ${block}` : ""}`,
-						(o: Operands) => operands(o, { ...call, k }, block),
+						`${name}, ${described(size)}`,
+						(o: Operands) => {
+							const [k, block, format] = size;
+							return operands(o, { ...call, k }, block, format);
+						},
 					]),
 			),
 		),
@@ -199,16 +224,20 @@ export function quantizedEmbed(
 	layout: PlainLayout,
 	d: number,
 	block = 0,
+	format?: Format,
 ): Entry<Embed> {
 	const n = 39;
 	return {
-		run({ y, tokens, w, scale }, lo, hi, memory) {
+		run(args, lo, hi, memory) {
+			const { y, tokens, w, scale } = args;
 			const [Y, ids] = [memory.f32(y), memory.i32(tokens)];
 			for (let t = lo; t < hi; t++)
 				for (let c = 0; c < d; c++)
 					Y[t * d + c] =
 						scale *
-						Math.fround(layout.weight(memory, w, ids[t]!, c, d, block, n));
+						Math.fround(
+							layout.weight(memory, w, ids[t]!, c, d, block, n, formatOf(args)),
+						);
 		},
 		units: (_, elements) => elements / d,
 		grain: 1,
@@ -217,7 +246,8 @@ export function quantizedEmbed(
 			"seven tokens": (o) => ({
 				y: o.output("f32", 7 * d),
 				tokens: o.i32([0, 31, 4, 11, 11, 24, 38]),
-				w: o.put(layout.random(o, n, d, block)),
+				w: o.put(layout.random(o, n, d, block, formatOf(format))),
+				...formatOf(format),
 				d,
 				n,
 				block,

@@ -1,37 +1,56 @@
 import type { KernelName } from "../../src/engine/kernels.ts";
+import type { Format } from "../../src/engine/layouts.ts";
 import { type Entry, exact, type View } from "./entry.ts";
 import {
-	brainToFloat,
-	floatToBrain,
-	floatToHalf,
-	halfToFloat,
-} from "./half.ts";
-import {
 	type PlainLayout,
+	padded,
 	quantizedEmbed,
 	quantizedGemm,
+	type Sizes,
 	WHOLE,
 } from "./matrix.ts";
 import { type Operands, viewOf } from "./operands.ts";
 import { plain, qb8, qd8 } from "./quantize.ts";
+import { bf16, f16, f32, scaleTypeOf } from "./scales.ts";
 
-const blockBytes = (block: number) => 80 + 8 * block;
-const tileBytes = (k: number, block: number) =>
-	64 + (k / block) * blockBytes(block);
-const matrixBytes = (n: number, k: number, block: number) =>
-	Math.ceil(n / 16) * tileBytes(k, block);
+/** Bytes of 16 rows' scales, zero points and codes of a block. */
+const parts = (block: number, format: Format) => ({
+	scales: 16 * scaleTypeOf(format).bytes,
+	zeros: 8,
+	codes: 8 * block,
+});
 
-/** Addresses of what belongs to weight (j, c), and the code's shift in its byte. */
-function place(w: number, j: number, c: number, k: number, block: number) {
+function blockBytes(block: number, format: Format): number {
+	const { scales, zeros, codes } = parts(block, format);
+	return scales + zeros + codes;
+}
+
+const tileBytes = (k: number, block: number, format: Format) =>
+	16 * Math.ceil((64 + (k / block) * blockBytes(block, format)) / 16);
+const matrixBytes = (n: number, k: number, block: number, format: Format) =>
+	(padded(n) / 16) * tileBytes(k, block, format);
+
+/** Addresses of what belongs to weight (j, c), and the shifts of zero point and code in their bytes. */
+function place(
+	w: number,
+	j: number,
+	c: number,
+	k: number,
+	block: number,
+	format: Format,
+) {
 	const r = j % 16;
-	const tile = w + Math.floor(j / 16) * tileBytes(k, block);
-	const start = tile + 64 + Math.floor(c / block) * blockBytes(block);
-	const group = start + 80 + 256 * Math.floor((c % block) / 32);
+	const tile = w + Math.floor(j / 16) * tileBytes(k, block, format);
+	const scales = tile + 64 + Math.floor(c / block) * blockBytes(block, format);
+	const zeros = scales + parts(block, format).scales;
+	const group = zeros + 8 + 256 * Math.floor((c % block) / 32);
 	const four = Math.floor((c % 16) / 4);
 	return {
+		r,
 		sum: tile + 4 * r,
-		scale: start + 4 * r,
-		zero: start + 64 + r,
+		scales,
+		zero: zeros + (r % 8),
+		zeroShift: r < 8 ? 0 : 4,
 		code: group + 128 * Math.floor(r / 8) + 32 * four + 4 * (r % 8) + (c % 4),
 		shift: c % 32 < 16 ? 0 : 4,
 	};
@@ -65,114 +84,104 @@ function randomMatrix(
 }
 
 /** Writes rows [0, hi) of a matrix; rows up to a whole tile are zeros. */
-function pack(memory: View, dst: number, matrix: Matrix, hi: number) {
+function pack(
+	memory: View,
+	dst: number,
+	matrix: Matrix,
+	hi: number,
+	format: Format,
+) {
 	const { k, block, code, scale, zero } = matrix;
-	memory.u8(dst).fill(0, 0, matrixBytes(hi, k, block));
+	const type = scaleTypeOf(format);
+	memory.u8(dst).fill(0, 0, matrixBytes(hi, k, block, format));
 	for (let j = 0; j < hi; j++) {
 		let sum = 0;
 		for (let b = 0; b < k / block; b++) {
-			const at = place(dst, j, b * block, k, block);
+			const at = place(dst, j, b * block, k, block, format);
 			const z = zero(j, b);
-			memory.f32(at.scale)[0] = scale(j, b);
-			memory.u8(at.zero)[0] = z + 8;
+			type.write(memory, at.scales, type.place(at.r), scale(j, b));
+			memory.u8(at.zero)[0]! |= (z + 8) << at.zeroShift;
 			let total = 0;
 			for (let c = b * block; c < (b + 1) * block; c++) {
-				const { code: address, shift } = place(dst, j, c, k, block);
+				const { code: address, shift } = place(dst, j, c, k, block, format);
 				memory.u8(address)[0]! |= (code(j, c) + 8) << shift;
 				total += code(j, c) - z;
 			}
-			const product = Math.fround(total * memory.f32(at.scale)[0]!);
-			sum = Math.fround(sum + product);
+			const stored = type.read(memory, at.scales, type.place(at.r));
+			sum = Math.fround(sum + Math.fround(total * stored));
 		}
-		memory.f32(place(dst, j, 0, k, block).sum)[0] = sum;
+		memory.f32(place(dst, j, 0, k, block, format).sum)[0] = sum;
 	}
 }
 
 const layout: PlainLayout = {
-	weight(memory, w, j, c, k, block) {
-		const { scale, zero, code, shift } = place(w, j, c, k, block);
-		const q = (memory.u8(code)[0]! >> shift) & 15;
-		return memory.f32(scale)[0]! * (q - memory.u8(zero)[0]!);
+	weight(memory, w, j, c, k, block, _n, format) {
+		const at = place(w, j, c, k, block, format);
+		const type = scaleTypeOf(format);
+		const q = (memory.u8(at.code)[0]! >> at.shift) & 15;
+		const z = (memory.u8(at.zero)[0]! >> at.zeroShift) & 15;
+		return type.read(memory, at.scales, type.place(at.r)) * (q - z);
 	},
-	random(o, n, k, block) {
-		const bytes = new Uint8Array(matrixBytes(n, k, block));
-		pack(viewOf(bytes.buffer), 0, randomMatrix(o, n, k, block), n);
+	random(o, n, k, block, format) {
+		const bytes = new Uint8Array(matrixBytes(n, k, block, format));
+		const matrix = randomMatrix(o, n, k, block);
+		pack(viewOf(bytes.buffer), 0, matrix, n, format);
 		return bytes;
 	},
 };
 
-const sizes = [
-	[32, 32],
-	[192, 64],
-	[384, 128],
-	[1120, 1120],
-] as const;
+const sizes: readonly Sizes[] = [
+	[32, 32, f32],
+	[192, 64, bf16],
+	[384, 128, f16],
+	[1120, 1120, f32],
+];
 
-export const gemm_f32_qb4zw_f32 = quantizedGemm(plain, layout, sizes);
-export const gemm_qb8_qb4zw_f32 = quantizedGemm(qb8, layout, sizes);
-export const gemm_qd8_qb4zw_f32 = quantizedGemm(qd8, layout, sizes);
-export const embed_qb4zw_f32 = quantizedEmbed(layout, 192, 64);
+export const gemm_f32_qb4zw = quantizedGemm(plain, layout, sizes);
+export const gemm_qb8_qb4zw = quantizedGemm(qb8, layout, sizes);
+export const gemm_qd8_qb4zw = quantizedGemm(qd8, layout, sizes);
+export const embed_qb4zw = quantizedEmbed(layout, 192, 64, bf16);
 
-/** How a file keeps numbers of one kind. */
+/** How a file keeps codes. */
 interface Stored {
-	/** Bytes per number. */
+	/** Bytes per code. */
 	readonly bytes: number;
 	readonly read: (memory: View, plane: number, i: number) => number;
-	readonly write: (memory: View, plane: number, i: number, x: number) => void;
+	readonly write: (memory: View, plane: number, i: number, q: number) => void;
 }
 
-const float: Stored = {
-	bytes: 4,
-	read: (memory, plane, i) => memory.f32(plane)[i]!,
-	write: (memory, plane, i, x) => {
-		memory.f32(plane)[i] = x;
-	},
-};
-const half: Stored = {
-	bytes: 2,
-	read: (memory, plane, i) => halfToFloat(memory.u16(plane)[i]!),
-	write: (memory, plane, i, x) => {
-		memory.u16(plane)[i] = floatToHalf(x);
-	},
-};
-const brain: Stored = {
-	bytes: 2,
-	read: (memory, plane, i) => brainToFloat(memory.u16(plane)[i]!),
-	write: (memory, plane, i, x) => {
-		memory.u16(plane)[i] = floatToBrain(x);
-	},
-};
 const i8: Stored = {
 	bytes: 1,
 	read: (memory, plane, i) => memory.i8(plane)[i]!,
-	write: (memory, plane, i, x) => {
-		memory.i8(plane)[i] = x;
+	write: (memory, plane, i, q) => {
+		memory.i8(plane)[i] = q;
 	},
 };
 const packed: Stored = {
 	bytes: 0.5,
 	read: (memory, plane, i) =>
 		((memory.u8(plane)[i >> 1]! >> (4 * (i & 1))) & 15) - 8,
-	write: (memory, plane, i, x) => {
-		memory.u8(plane)[i >> 1]! |= (x + 8) << (4 * (i & 1));
+	write: (memory, plane, i, q) => {
+		memory.u8(plane)[i >> 1]! |= (q + 8) << (4 * (i & 1));
 	},
 };
 
 type Pack = Extract<KernelName, `pack_qb4zw_${string}`>;
 
-function packing(code: Stored, scale: Stored): Entry<Pack> {
+function packing(stored: Stored): Entry<Pack> {
 	return {
-		run({ dst, codes, scales, zeros, k, block }, _lo, hi, memory) {
+		run(args, _lo, hi, memory) {
+			const { dst, codes, scales, zeros, k, block } = args;
 			const perRow = k / block;
 			const matrix = {
 				k,
 				block,
-				code: (j: number, c: number) => code.read(memory, codes, j * k + c),
+				code: (j: number, c: number) => stored.read(memory, codes, j * k + c),
 				scale: (j: number, b: number) =>
-					scale.read(memory, scales, j * perRow + b),
+					scaleTypeOf(args).read(memory, scales, j * perRow + b),
 				zero: (j: number, b: number) => i8.read(memory, zeros, j * perRow + b),
 			};
-			pack(memory, dst, matrix, hi);
+			pack(memory, dst, matrix, hi, args);
 		},
 		units: ({ n }) => n,
 		grain: WHOLE,
@@ -180,17 +189,17 @@ function packing(code: Stored, scale: Stored): Entry<Pack> {
 		cases: Object.fromEntries(
 			(
 				[
-					[37, 64, 32],
-					[32, 256, 128],
-					[16, 96, 96],
+					[37, 64, 32, f16],
+					[32, 256, 128, bf16],
+					[16, 96, 96, f32],
 				] as const
-			).map(([n, k, block]) => [
+			).map(([n, k, block, format]) => [
 				`${n} rows, blocks of ${block}`,
 				(o: Operands) => {
 					const matrix = randomMatrix(o, n, k, block);
 					const perRow = k / block;
 					const plane = (
-						{ bytes, write }: Stored,
+						{ bytes, write }: Pick<Stored, "bytes" | "write">,
 						cols: number,
 						value: (j: number, c: number) => number,
 					) => {
@@ -202,13 +211,14 @@ function packing(code: Stored, scale: Stored): Entry<Pack> {
 						return o.put(data);
 					};
 					return {
-						dst: o.output("bytes", matrixBytes(n, k, block)),
-						codes: plane(code, k, matrix.code),
-						scales: plane(scale, perRow, matrix.scale),
+						dst: o.output("bytes", matrixBytes(n, k, block, format)),
+						codes: plane(stored, k, matrix.code),
+						scales: plane(scaleTypeOf(format), perRow, matrix.scale),
 						zeros: plane(i8, perRow, matrix.zero),
 						n,
 						k,
 						block,
+						...format,
 					};
 				},
 			]),
@@ -216,9 +226,5 @@ function packing(code: Stored, scale: Stored): Entry<Pack> {
 	};
 }
 
-export const pack_qb4zw_f32_i8_bf16 = packing(i8, brain);
-export const pack_qb4zw_f32_i8_f16 = packing(i8, half);
-export const pack_qb4zw_f32_i8_f32 = packing(i8, float);
-export const pack_qb4zw_f32_packed_bf16 = packing(packed, brain);
-export const pack_qb4zw_f32_packed_f16 = packing(packed, half);
-export const pack_qb4zw_f32_packed_f32 = packing(packed, float);
+export const pack_qb4zw_i8 = packing(i8);
+export const pack_qb4zw_packed = packing(packed);
