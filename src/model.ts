@@ -156,7 +156,8 @@ export class Model {
 		this.#loaded = loaded;
 		this.#kept = new Kept(loaded.engine);
 		this.#turns = createTurns(loaded.engine, loaded.yield);
-		this.#step = (feeds) => this.#turns(() => loaded.engine.step(feeds));
+		this.#step = (feeds, take) =>
+			this.#turns(() => loaded.engine.step(feeds, take));
 	}
 
 	get info(): ModelInfo {
@@ -238,11 +239,15 @@ export class Model {
 		const spans = await this.#see(encoded, signal);
 		const { sequence, reusedTokens } = this.#kept.take({ ids, spans });
 		try {
+			const choose = (logits: Float32Array) => ({
+				next: sampler.next(logits, ids),
+			});
 			const first = await prefill(
 				this.#step,
 				sequence,
 				ids.slice(reusedTokens),
 				engine.limits.rows,
+				choose,
 				signal,
 				spans
 					.filter(({ start }) => start >= reusedTokens)
@@ -255,7 +260,7 @@ export class Model {
 				sequence,
 				ids,
 				first,
-				sampler,
+				choose,
 				signal,
 			)) {
 				const reason = stopping(ids);
@@ -442,6 +447,7 @@ export class Model {
 						sequence,
 						tokens,
 						engine.limits.rows,
+						(logits) => logits.slice(),
 						options.signal,
 						spans,
 					),
@@ -452,9 +458,10 @@ export class Model {
 				options.signal?.throwIfAborted();
 				const part = tokens.slice(start, start + chunk);
 				rows.push(
-					...(await this.#step([
-						{ sequence, tokens: part, outputs: part.length },
-					])),
+					...(await this.#step(
+						[{ sequence, tokens: part, outputs: part.length }],
+						(logits) => logits.map((row) => row.slice()),
+					)),
 				);
 			}
 			return rows;

@@ -63,6 +63,9 @@ async function nano(banks: number, threads = 1, rows = 128): Promise<Engine> {
 	});
 }
 
+const copied = (rows: readonly Float32Array[]) =>
+	rows.map((row) => row.slice());
+
 const worst = (a: ArrayLike<number>, b: ArrayLike<number>) =>
 	Array.from(a).reduce((max, x, i) => Math.max(max, Math.abs(x - b[i]!)), 0);
 
@@ -73,9 +76,10 @@ describe("nano-smollm3", () => {
 			const sequence = engine.createSequence();
 			let last: Float32Array | undefined;
 			for (let i = 0; i < input_ids.length; i += 100)
-				[last] = await engine.step([
-					{ sequence, tokens: input_ids.slice(i, i + 100), outputs: 1 },
-				]);
+				[last] = await engine.step(
+					[{ sequence, tokens: input_ids.slice(i, i + 100), outputs: 1 }],
+					copied,
+				);
 			expect(worst(last!, last_logits), name).toBeLessThan(2e-3);
 		}
 	});
@@ -97,7 +101,7 @@ describe("nano-smollm3", () => {
 			let last: Float32Array | undefined;
 			for (let i = 0; i < input_ids.length; i += chunk) {
 				const tokens = input_ids.slice(i, i + chunk);
-				[last] = await engine.step([{ sequence, tokens, outputs: 1 }]);
+				[last] = await engine.step([{ sequence, tokens, outputs: 1 }], copied);
 			}
 			await engine.stop();
 			return last;
@@ -118,9 +122,10 @@ describe("nano-smollm3", () => {
 		const alone: Float32Array[] = [];
 		for (const tokens of prompts)
 			alone.push(
-				...(await engine.step([
-					{ sequence: engine.createSequence(), tokens, outputs: 1 },
-				])),
+				...(await engine.step(
+					[{ sequence: engine.createSequence(), tokens, outputs: 1 }],
+					copied,
+				)),
 			);
 		const together = await engine.step(
 			prompts.map((tokens) => ({
@@ -128,6 +133,7 @@ describe("nano-smollm3", () => {
 				tokens,
 				outputs: 1,
 			})),
+			copied,
 		);
 		expect(together).toEqual(alone);
 	});

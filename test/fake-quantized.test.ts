@@ -170,7 +170,9 @@ describe.each(Object.entries(inputs))("inputs %s", (_, input) => {
 		const tokens = [...Array(TOKENS).keys()];
 		const sequence = engine.createSequence();
 		const feeds = [{ sequence, tokens, outputs: TOKENS }];
-		const got = await engine.step(feeds);
+		const got = await engine.step(feeds, (rows) =>
+			rows.map((row) => row.slice()),
+		);
 
 		const layer = (await findMatrix(checkpoint, "layer.weight"))!;
 		const w = await layer.decode(0, ROWS);

@@ -50,10 +50,15 @@ export interface Engine {
 	readonly parts: number;
 	createSequence(): Sequence;
 	/**
-	 * Runs one step: appends each feed's tokens to its sequence. Resolves to f32[V] per wanted row, in order; the arrays
-	 * are the caller's, and may be given by it. One step at a time. Rejects with ContextError, or with EngineError, after which the engine is dead.
+	 * Runs one step: appends each feed's tokens to its sequence. Resolves to what `take` makes of the logits, f32[V] per
+	 * wanted row, in order. They lie in the engine's own memory, where the next step writes, so `take` keeps copies or
+	 * nothing. One step at a time. Rejects with ContextError, with EngineError, after which the engine is dead, or with
+	 * what `take` throws.
 	 */
-	step(feeds: readonly Feed[]): Promise<Float32Array[]>;
+	step<Taken>(
+		feeds: readonly Feed[],
+		take: (logits: readonly Float32Array[]) => Taken,
+	): Promise<Taken>;
 	/**
 	 * Runs the encoder: f32[rows, K] → f32[outputs, D], the caller's. Not while a step runs. Undefined where there is none.
 	 * Rejects with EngineError, after which the engine is dead.
@@ -134,7 +139,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 		programs,
 		parts,
 		createSequence: () => new Sequence(pools, limits),
-		async step(feeds) {
+		async step(feeds, take) {
 			const start = performance.now();
 			for (const { sequence, tokens } of feeds)
 				sequence.reserve(sequence.length + tokens.length);
@@ -172,17 +177,12 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 			for (const { sequence, tokens } of feeds)
 				sequence.length += tokens.length;
 			const at = scheduled[program]!.addresses[0]!;
-			const found = feeds.flatMap(({ outputs, into }) =>
-				new Array<Float32Array | undefined>(outputs).fill(into),
-			);
-			const results = found.map((into, o) => {
-				const row = logitsMemory.f32(at + 4 * o * vocabulary, vocabulary);
-				if (into === undefined) return row.slice();
-				into.set(row);
-				return into;
-			});
 			report(programs[program]!, { rows: rows.token.length, outputs }, start);
-			return results;
+			return take(
+				rows.output.map((_, o) =>
+					logitsMemory.f32(at + 4 * o * vocabulary, vocabulary),
+				),
+			);
 		},
 		encode:
 			encoder &&

@@ -18,8 +18,6 @@ export interface Feed {
 	readonly spans?: readonly Span[] | undefined;
 	/** Tokens at the end whose logits are wanted. */
 	readonly outputs: number;
-	/** f32[V]: where the logits of the one wanted token go, instead of into a new array. */
-	readonly into?: Float32Array | undefined;
 }
 
 /** What a step's rows are: one number per row, and of `output` one per row whose logits are wanted. */

@@ -1,11 +1,10 @@
-import type { Engine, Feed, Span } from "../engine/engine.ts";
+import type { Engine, Span } from "../engine/engine.ts";
 import type { Sequence } from "../engine/pages.ts";
-import type { Sampler } from "./sampler.ts";
 
 /** Does what it is given one after the other, in the order in which it is asked for, so that several texts can be generated at once. */
 export type Turns = <R>(work: () => Promise<R>) => Promise<R>;
 
-export type Stepper = (feeds: readonly Feed[]) => Promise<Float32Array[]>;
+export type Stepper = Engine["step"];
 
 /** @param breathe lets timers and input have their turn after work that ran on the calling thread */
 export function createTurns(
@@ -22,34 +21,33 @@ export function createTurns(
 }
 
 /**
- * Feeds tokens to a sequence in chunks and resolves to the logits of the last one. `signal` is looked at before each
- * chunk; it rejects with the signal's reason.
+ * Feeds tokens to a sequence in chunks and resolves to what `take` makes of the logits of the last one. `signal` is
+ * looked at before each chunk; it rejects with the signal's reason.
  *
  * @param spans soft tokens in `tokens`, in order; none is longer than a chunk, and none is split
  */
-export async function prefill(
+export async function prefill<Taken>(
 	step: Stepper,
 	sequence: Sequence,
 	tokens: readonly number[],
 	chunkTokens: number,
+	take: (logits: Float32Array) => Taken,
 	signal?: AbortSignal,
 	spans: readonly Span[] = [],
-): Promise<Float32Array> {
+): Promise<Taken> {
 	for (let start = 0; ; ) {
 		signal?.throwIfAborted();
 		const end = chunkEnd(start, tokens.length, chunkTokens, spans);
-		const isLast = end === tokens.length;
-		const [logits] = await step([
-			{
-				sequence,
-				tokens: tokens.slice(start, end),
-				spans: spans
-					.filter((span) => span.start >= start && span.start < end)
-					.map((span) => ({ ...span, start: span.start - start })),
-				outputs: isLast ? 1 : 0,
-			},
-		]);
-		if (isLast) return logits!;
+		const feed = {
+			sequence,
+			tokens: tokens.slice(start, end),
+			spans: spans
+				.filter((span) => span.start >= start && span.start < end)
+				.map((span) => ({ ...span, start: span.start - start })),
+		};
+		if (end === tokens.length)
+			return step([{ ...feed, outputs: 1 }], ([logits]) => take(logits!));
+		await step([{ ...feed, outputs: 0 }], () => {});
 		start = end;
 	}
 }
@@ -66,27 +64,34 @@ function chunkEnd(
 	return split?.start ?? end;
 }
 
+/** A token, or a promise of one, in a box: a promise of it does not make the engine wait for what other texts could use. */
+export interface Choice {
+	readonly next: number | Promise<number>;
+}
+
 /**
  * Yields token after token; the caller stops when it has enough. Each is fed back only when the next one is wanted.
  * @param ids prompt tokens, which the sequence holds; generated ones are appended
- * @param logits of the prompt's last token; those of later tokens are written over them
+ * @param first the token after them
+ * @param choose chooses the token after `ids` by its logits
  */
 export async function* decode(
 	step: Stepper,
 	sequence: Sequence,
 	ids: number[],
-	logits: Float32Array,
-	sampler: Sampler,
+	first: Choice,
+	choose: (logits: Float32Array) => Choice,
 	signal?: AbortSignal,
 ): AsyncGenerator<number, void, undefined> {
-	for (;;) {
+	for (let choice = first; ; ) {
 		signal?.throwIfAborted();
-		const next = sampler.next(logits, ids);
+		const { next } = choice;
 		const id = typeof next === "number" ? next : await next;
 		ids.push(id);
 		yield id;
 		signal?.throwIfAborted();
-		// A fresh array of this size would be memory that the system has to clear first.
-		await step([{ sequence, tokens: [id], outputs: 1, into: logits }]);
+		choice = await step([{ sequence, tokens: [id], outputs: 1 }], ([logits]) =>
+			choose(logits!),
+		);
 	}
 }

@@ -22,7 +22,10 @@ export interface Sampler {
 export function createSampler(options: ResolvedOptions): Sampler {
 	const processors = createProcessors(options);
 	const seed = options.doSample ? (options.seed ?? drawSeed()) : undefined;
-	const choose = seed === undefined ? argmax : multinomial(seededRandom(seed));
+	const choose =
+		seed === undefined
+			? (scores: Float32Array) => largest(scores).id
+			: multinomial(seededRandom(seed));
 	const processed = new Float32Array(
 		processors.length > 0 ? options.vocabularySize : 0,
 	);
@@ -37,8 +40,11 @@ export function createSampler(options: ResolvedOptions): Sampler {
 	return {
 		seed,
 		next(logits, ids) {
-			if (!options.removeInvalidValues) assertFinite(logits, ids.length);
-			if (processors.length === 0) return chosen(logits, ids);
+			const { id, areFinite } = largest(logits);
+			if (!areFinite && !options.removeInvalidValues)
+				throw notFinite(logits, ids.length);
+			if (processors.length === 0)
+				return seed === undefined ? id : chosen(logits, ids);
 			processed.set(logits);
 			const pending = processFrom(processors, 0, processed, ids);
 			return pending
@@ -63,27 +69,42 @@ function processFrom(
 	return undefined;
 }
 
-function assertFinite(logits: Float32Array, position: number): void {
-	let poison = 0; // x · 0 is 0 for finite x and NaN otherwise
-	for (let i = 0; i < logits.length; i++) poison += logits[i]! * 0;
-	if (poison === 0) return;
+function notFinite(logits: Float32Array, position: number): EngineError {
 	const id = logits.findIndex((s) => !Number.isFinite(s));
-	throw new EngineError(
+	return new EngineError(
 		`position ${position}: the logit of token ${id} is ${logits[id]}, expected finite numbers; the weights may be damaged`,
 	);
 }
 
-/** The first of the largest scores; -1 when all are -∞ or NaN. */
-function argmax(scores: Float32Array): number {
-	let best = -1;
+/**
+ * The first of the largest scores, -1 when all are -∞ or NaN; and whether all are finite numbers. Then so is their sum,
+ * since doubles go up to 2^896 times the largest f32. Otherwise it is not.
+ */
+function largest(scores: Float32Array): { id: number; areFinite: boolean } {
+	let id = -1;
 	let max = Number.NEGATIVE_INFINITY;
-	for (let i = 0; i < scores.length; i++) {
-		if (scores[i]! > max) {
-			max = scores[i]!;
-			best = i;
+	let sum = 0;
+	const compare = (from: number, to: number) => {
+		for (let i = from; i < to; i++) {
+			if (scores[i]! > max) {
+				max = scores[i]!;
+				id = i;
+			}
 		}
+	};
+	// Four at a time, because each sum has to wait for the one before.
+	let i = 0;
+	for (; i + 4 <= scores.length; i += 4) {
+		const a = scores[i]!;
+		const b = scores[i + 1]!;
+		const c = scores[i + 2]!;
+		const d = scores[i + 3]!;
+		sum += a + b + (c + d);
+		if (a > max || b > max || c > max || d > max) compare(i, i + 4);
 	}
-	return best;
+	for (let rest = i; rest < scores.length; rest++) sum += scores[rest]!;
+	compare(i, scores.length);
+	return { id, areFinite: Number.isFinite(sum) };
 }
 
 /**
