@@ -72,7 +72,7 @@ export function canonicalTensors(
 	const naming = namings.get(architecture);
 	const tensors = new Map<string, StoredTensor>();
 	for (const tensor of stored) {
-		const name = (naming && canonicalName(naming, tensor.name)) ?? tensor.name;
+		const name = canonicalName(architecture, tensor.name);
 		if (tensors.has(name))
 			throw new CheckpointError(
 				`${tensor.file}: tensor ${tensor.name} is a second ${name}`,
@@ -83,11 +83,13 @@ export function canonicalTensors(
 	return tensors;
 }
 
-function canonicalName(naming: Naming, name: string): string | undefined {
+/** A tensor's name in Hugging Face terms; the name it has where there is no other. */
+export function canonicalName(architecture: string, name: string): string {
 	const match = /^(?:blk\.(\d+)\.)?(\w+)\.(weight|bias)$/.exec(name);
 	const [, layer, module = "", kind] = match ?? [];
-	const table = layer === undefined ? OUTER : naming.layer;
-	if (!Object.hasOwn(table, module)) return undefined;
+	const naming = namings.get(architecture);
+	const table = layer === undefined ? OUTER : naming?.layer;
+	if (!naming || !table || !Object.hasOwn(table, module)) return name;
 	const path = layer === undefined ? "" : `model.layers.${layer}.`;
 	return `${path}${table[module]}.${kind}`;
 }
