@@ -37,6 +37,11 @@ import {
 import { type WriteTensor, writeSafetensors } from "./write-safetensors.ts";
 
 describe("the tests' quantizers are bitsandbytes', byte for byte:", () => {
+	test("the numbers that scales are rounded to", () => {
+		const { dynamic_map } = fixtureJson("bnb/bnb.json");
+		expect([...DYNAMIC]).toEqual([...Float32Array.from(dynamic_map)]);
+	});
+
 	test.each([
 		["nf4", NF4],
 		["fp4", FP4],

@@ -1,6 +1,5 @@
 // bitsandbytes' 4-bit quantizers, in f32 as its CPU code has them, to write checkpoints for tests. Bytes come out as the
 // library's (quantized-tables.test.ts).
-import { fixtureJson } from "./fixture.ts";
 import { absmaxOf, type Quantized } from "./quantizers.ts";
 
 const { abs, fround, max, min } = Math;
@@ -30,10 +29,27 @@ export const FP4 = Float32Array.from(
 	(twelfths) => twelfths / 12,
 );
 
-/** The numbers that scales are rounded to, sorted. */
-export const DYNAMIC = Float32Array.from(
-	fixtureJson("bnb/bnb.json").dynamic_map as number[],
-);
+/** The numbers that scales are rounded to, sorted: 0, 1, and ±10^(i − 6) times the middles of 2^i cells of 0.1 … 1, i from 0 to 6. */
+export const DYNAMIC = dynamicMap();
+
+function dynamicMap(): Float32Array {
+	const values = [0, 1];
+	for (let i = 0; i <= 6; i++) {
+		const cells = 2 ** i;
+		const step = fround(fround(1 - fround(0.1)) / cells);
+		// From the nearer end, as torch divides a range.
+		const edge = (c: number) =>
+			2 * c <= cells
+				? fround(fround(0.1) + fround(step * c))
+				: fround(1 - fround(step * (cells - c)));
+		for (let c = 0; c < cells; c++) {
+			const middle = fround(edge(c) + edge(c + 1)) / 2;
+			const value = fround(fround(10 ** (i - 6)) * middle);
+			values.push(value, -value);
+		}
+	}
+	return Float32Array.from(values).sort();
+}
 
 /** Place of the table's value next to v, the smaller one of two. */
 function nearest(table: Float32Array): (v: number) => number {
