@@ -1,11 +1,13 @@
 /** Writes GGUF files: metadata as it is given, norms of one value, and random numbers for the rest. */
 
-import { once } from "node:events";
-import { createWriteStream } from "node:fs";
-import { type BlockType, blockTypes } from "./mixes.ts";
+import { f16Bits } from "../test/quantizers-ggml.ts";
+import { floatBytes, floatTypes } from "./float-bytes.ts";
+import type { BlockType } from "./mixes.ts";
+import { writeModelFile } from "./model-writer.ts";
+import { randomBytes, randomWeights } from "./random.ts";
 
 const ALIGNMENT = 32;
-/** Random bytes that are repeated all over: about as long as fits into a cache, and of odd length in blocks. */
+/** Blocks of random codes that are repeated all over: an odd number, so that no two rows are the same. */
 const PATTERN_BLOCKS = 4099;
 
 export interface FileTensor {
@@ -53,31 +55,26 @@ export async function writeGguf(
 	metadata: readonly (readonly [key: string, value: FileValue])[],
 	tensors: readonly FileTensor[],
 ): Promise<void> {
-	const file = createWriteStream(path);
-	const write = async (bytes: Uint8Array) => {
-		if (!file.write(bytes)) await once(file, "drain");
-	};
-	const pad = (bytes: number) => write(new Uint8Array(padded(bytes) - bytes));
 	const header = headerOf(metadata, tensors);
-	await write(header);
-	await pad(header.length);
-	const patterns = new Map<BlockType, Uint8Array>();
-	for (const tensor of tensors) {
-		const { type, value } = tensor;
-		const size = bytesIn(tensor);
-		if (value !== undefined) {
-			const all = new Float32Array(size / 4).fill(value);
-			await write(new Uint8Array(all.buffer));
-		} else {
-			const bytes = patterns.get(type) ?? pattern(type);
-			patterns.set(type, bytes);
-			for (let done = 0; done < size; done += bytes.length)
-				await write(bytes.subarray(0, Math.min(bytes.length, size - done)));
+	const patterns = new Map<BlockType["name"], Uint8Array>();
+	await writeModelFile(path, async (file) => {
+		const pad = (bytes: number) =>
+			file.write(new Uint8Array(padded(bytes) - bytes));
+		await file.write(header);
+		await pad(header.length);
+		for (const tensor of tensors) {
+			const { type, value } = tensor;
+			const size = bytesIn(tensor);
+			if (value !== undefined) {
+				await file.repeat(floatBytes("F32", Float32Array.of(value)), size);
+			} else {
+				const bytes = patterns.get(type.name) ?? pattern(type);
+				patterns.set(type.name, bytes);
+				await file.repeat(bytes, size);
+			}
+			await pad(size);
 		}
-		await pad(size);
-	}
-	file.end();
-	await once(file, "finish");
+	});
 }
 
 const padded = (bytes: number) => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
@@ -106,43 +103,16 @@ function headerOf(
 	return Buffer.concat(head);
 }
 
-function f16Bits(value: number): number {
-	const [bits] = new Uint32Array(Float32Array.of(value).buffer) as unknown as [
-		number,
-	];
-	const exponent = ((bits >>> 23) & 255) - 112;
-	if (exponent > 0)
-		return (
-			((bits >>> 16) & 0x8000) | (exponent << 10) | ((bits >>> 13) & 0x3ff)
-		);
-	return ((bits >>> 16) & 0x8000) | Math.round(Math.abs(value) * 2 ** 24);
-}
-
-/** Random codes with sane scales, or small random floats. */
-function pattern(type: BlockType): Uint8Array {
-	let state = 12345;
-	const random = () => {
-		state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-		return state / 2 ** 32;
-	};
-	const bytes = new Uint8Array(PATTERN_BLOCKS * type.bytes);
-	const view = new DataView(bytes.buffer);
-	for (let i = 0; i < bytes.length; i++) bytes[i] = random() * 256;
-	for (let b = 0; b < PATTERN_BLOCKS; b++) {
-		const at = b * type.bytes;
-		for (const [offset, value] of type.scales)
-			view.setUint16(at + offset, f16Bits(value), true);
-		if (type.elements > 1) continue;
-		const value = (random() - 0.5) * 0.05;
-		if (type.bytes === 4) view.setFloat32(at, value, true);
-		else if (type.id === blockTypes.F16.id)
-			view.setUint16(at, f16Bits(value), true);
-		else
-			view.setUint16(
-				at,
-				new Uint32Array(Float32Array.of(value).buffer)[0]! >>> 16,
-				true,
-			);
-	}
-	return bytes;
+/** Random codes with sane scales, or random weights. */
+function pattern({ name, bytes, scales }: BlockType): Uint8Array {
+	const float = floatTypes.find((type) => type === name);
+	if (float) return floatBytes(float, randomWeights(PATTERN_BLOCKS));
+	const blocks = randomBytes(PATTERN_BLOCKS * bytes);
+	const view = new DataView(blocks.buffer);
+	for (let at = 0; at < blocks.length; at += bytes)
+		for (const [offset, value] of scales)
+			if (typeof value === "number")
+				view.setUint16(at + offset, f16Bits(value), true);
+			else view.setUint8(at + offset, 128 + value.power);
+	return blocks;
 }

@@ -1,7 +1,7 @@
 /** Writes an mmproj file with the true shape of Gemma 3's vision tower and random weights: node scripts/run.mjs bench/write-mmproj.ts FILE MIX */
 
 import { type FileTensor, values, writeGguf } from "./gguf-file.ts";
-import { blockTypes, type TypeName } from "./mixes.ts";
+import { type BlockType, blockType } from "./mixes.ts";
 import {
 	gemma3Vision as shape,
 	type VisionTensor,
@@ -12,10 +12,11 @@ import {
 export type VisionMix = "F16" | "BF16" | "Q8_0";
 
 /** A row of a feed-forward product, 4304 columns, is no whole number of blocks and stays in 16 bits. */
-function typeOf({ role, sizes }: VisionTensor, mix: VisionMix): TypeName {
-	if (role === "projection" || role === "patches") return "F16";
-	if (role !== "matrix") return "F32";
-	return sizes[0]! % blockTypes[mix].elements === 0 ? mix : "F16";
+function typeOf({ role, sizes }: VisionTensor, mix: VisionMix): BlockType {
+	if (role === "projection" || role === "patches") return blockType("F16");
+	if (role !== "matrix") return blockType("F32");
+	const type = blockType(mix);
+	return sizes[0]! % type.elements === 0 ? type : blockType("F16");
 }
 
 export async function writeMmproj(path: string, mix: VisionMix): Promise<void> {
@@ -42,7 +43,7 @@ export async function writeMmproj(path: string, mix: VisionMix): Promise<void> {
 		(tensor): FileTensor => ({
 			name: tensor.name,
 			sizes: tensor.sizes,
-			type: blockTypes[typeOf(tensor, mix)],
+			type: typeOf(tensor, mix),
 			...(tensor.role === "norm" && { value: 1 }),
 		}),
 	);

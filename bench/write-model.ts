@@ -6,7 +6,7 @@ import {
 	values,
 	writeGguf,
 } from "./gguf-file.ts";
-import { blockTypes, type MixName, typeIn } from "./mixes.ts";
+import { blockType, type MixName, typeIn } from "./mixes.ts";
 import {
 	matrices,
 	norms,
@@ -90,27 +90,25 @@ function tokenizer({ architecture, vocab_size }: Shape): [string, FileValue][] {
 
 export async function writeModel(
 	path: string,
-	shapeName: ShapeName,
+	shape: Shape,
 	mix: MixName,
 ): Promise<void> {
-	const shape: Shape = shapes[shapeName];
 	const tensors: FileTensor[] = [
 		...matrices(shape).map(([name, n, k]) => ({
 			name,
 			sizes: [k, n],
-			type: blockTypes[typeIn(mix, shape, name, k)],
+			type: typeIn(mix, shape, name, k),
 		})),
 		...norms(shape).map(([name, n]) => ({
 			name,
 			sizes: [n],
-			type: blockTypes.F32,
+			type: blockType("F32"),
 			value: 1,
 		})),
 	];
-	const title = `${shapeName} ${mix}, random`;
-	await writeGguf(path, metadata(shape, title), tensors);
+	await writeGguf(path, metadata(shape, `random ${mix}`), tensors);
 }
 
 const [, program, path, shapeName, mix] = process.argv;
 if (program?.endsWith("write-model.ts") && path && shapeName && mix)
-	await writeModel(path, shapeName as ShapeName, mix as MixName);
+	await writeModel(path, shapes[shapeName as ShapeName], mix as MixName);

@@ -8,7 +8,7 @@ import { parseArgs } from "node:util";
 import { type Contender, type Rounds, takeTurns } from "../contender.ts";
 import { load, type Machine, thisMachine } from "../machine.ts";
 import type { MixName } from "../mixes.ts";
-import { modelFile, torchaoFolder } from "../model-file.ts";
+import { modelFile } from "../model-file.ts";
 import type { ShapeName } from "../shapes.ts";
 import { type Speed, speedOf } from "../statistics.ts";
 import { digits, printTable } from "../table.ts";
@@ -83,10 +83,8 @@ console.log(print(comparison));
 
 /** What only this library reads is measured against what others have of about the same size. */
 function modelFor(program: ProgramName, shape: ShapeName, mix: Mix) {
-	if (mix !== "8da4w") return modelFile(shape, mix);
-	return program.startsWith("nibble")
-		? torchaoFolder(shape)
-		: modelFile(shape, "Q4_0");
+	const isOurs = program.startsWith("nibble");
+	return modelFile(shape, mix === "8da4w" && !isOurs ? "Q4_0" : mix);
 }
 
 /** All programs hold the model at once, each in a process of its own, and take turns. */
@@ -122,7 +120,7 @@ async function compare(
 			};
 		});
 	} finally {
-		for (const contender of contenders) contender.stop();
+		await Promise.all(contenders.map((contender) => contender.stop()));
 	}
 }
 

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import process from "node:process";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { shapes } from "../../bench/shapes.ts";
 import { writeModel } from "../../bench/write-model.ts";
 import { ISOLATION, openSite, type Site } from "../runtimes/site.ts";
 import {
@@ -29,7 +30,8 @@ describe.skipIf(missingChromium)("the demo's own thread", () => {
 		stage = mkdtempSync(join(tmpdir(), "nibble-demo-"));
 		execFileSync(process.execPath, ["examples/web/pack.js", stage]);
 		mkdirSync("build/models", { recursive: true });
-		if (!existsSync(MODEL)) await writeModel(MODEL, "SmolLM2-135M", "Q4_0");
+		if (!existsSync(MODEL))
+			await writeModel(MODEL, shapes["SmolLM2-135M"], "Q4_0");
 		chromium = await openChromium();
 	}, 180_000);
 

@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildSync } from "esbuild";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { shapes } from "../../bench/shapes.ts";
 import { writeModel } from "../../bench/write-model.ts";
 import { ISOLATION, openSite, type Site } from "../runtimes/site.ts";
 import { prepareStage } from "../runtimes/stage.ts";
@@ -57,7 +58,8 @@ describe.skipIf(missingChromium)("a page in Chromium", () => {
 		// A model large enough for its steps to be felt.
 		mkdirSync("build/models", { recursive: true });
 		const model = "build/models/smollm2-135m.gguf";
-		if (!existsSync(model)) await writeModel(model, "SmolLM2-135M", "Q8_0");
+		if (!existsSync(model))
+			await writeModel(model, shapes["SmolLM2-135M"], "Q8_0");
 		chromium = await openChromium();
 	}, 180_000);
 
