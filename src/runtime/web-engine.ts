@@ -8,6 +8,7 @@ import type {
 } from "../model.ts";
 import type { Part } from "../text/parts.ts";
 import { openChannel, type Port } from "./channel.ts";
+import { inBatches } from "./in-batches.ts";
 import { type PostedSource, receiveSource } from "./lent-source.ts";
 import { encodeText } from "./posted-text.ts";
 import type { WebAssets } from "./web-assets.ts";
@@ -64,16 +65,22 @@ export function serveModel(port: Port): void {
 			await ended;
 		},
 
+		/** Never waits for its reader: what a slow one has not seen yet is at most all of the text. */
 		async generate(
 			prompt: Prompt,
 			options: GenerateCallOptions,
-			emit: (part: Part) => Promise<void>,
+			emit: (parts: readonly Part[]) => Promise<void>,
 			left: AbortSignal,
 		) {
 			const generation = model!.generate(prompt, borrowed(options));
-			for await (const part of generation) {
-				emit(part);
-				if (left.aborted) break;
+			const parts = inBatches<Part>(emit);
+			try {
+				for await (const part of generation) {
+					parts.push(part);
+					if (left.aborted) break;
+				}
+			} finally {
+				parts.flush();
 			}
 			return generation;
 		},

@@ -130,9 +130,17 @@ export class Model implements Pick<LocalModel, keyof LocalModel> {
 		prompt: Prompt,
 		options: GenerateCallOptions = {},
 	): Generation<Part, GenerateResult> {
-		return new Generation((emit, left) =>
-			this.#call("generate", options.signal, prompt, lent(options), emit, left),
-		);
+		return new Generation((emit, left) => {
+			const emitAll = (parts: readonly Part[]) => parts.forEach(emit);
+			return this.#call(
+				"generate",
+				options.signal,
+				prompt,
+				lent(options),
+				emitAll,
+				left,
+			);
+		});
 	}
 
 	logits(
