@@ -41,7 +41,8 @@ export interface Round {
 export interface Contender {
 	readonly loaded: Loaded;
 	run(task: Task): Promise<Round>;
-	stop(): void;
+	/** Resolves when its process has ended. */
+	stop(): Promise<void>;
 }
 
 /** Starts the program `file`, which sends `Loaded` and then a `Round` for each `Task`. Rejects where it ends instead. */
@@ -51,6 +52,9 @@ export async function startContender(
 	{ node = process.execPath, cwd = process.cwd() } = {},
 ): Promise<Contender> {
 	const child = fork(file, args, { execPath: node, cwd });
+	const ended = new Promise<void>((resolve) =>
+		child.once("exit", () => resolve()),
+	);
 	const loaded = (await answer(child)) as Loaded;
 	return {
 		loaded,
@@ -58,7 +62,10 @@ export async function startContender(
 			child.send(task);
 			return answer(child) as Promise<Round>;
 		},
-		stop: () => void child.kill(),
+		stop() {
+			child.kill();
+			return ended;
+		},
 	};
 }
 

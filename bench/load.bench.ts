@@ -8,7 +8,7 @@ import {
 	type ModelBenchOptions,
 	startNibble,
 } from "./model.bench.ts";
-import { modelFile } from "./model-file.ts";
+import { modelFile, weightsFile } from "./model-file.ts";
 import { type Speed, speedOf } from "./statistics.ts";
 import { digits, printTable } from "./table.ts";
 
@@ -38,13 +38,13 @@ export async function benchLoads({
 	const loadBefore = load();
 	const files: string[] = [];
 	for (const { shape, mix } of configurations)
-		files.push(await modelFile(shape, mix));
+		files.push(weightsFile(await modelFile(shape, mix)));
 	for (const file of new Set(files)) await readThrough(file);
 	const loads = configurations.map((): Loaded[] => []);
 	for (let round = 0; round < rounds; round++)
 		for (const [i, configuration] of configurations.entries()) {
 			const contender = await startNibble(configuration, node);
-			contender.stop();
+			await contender.stop();
 			loads[i]!.push(contender.loaded);
 		}
 	return {
@@ -54,24 +54,29 @@ export async function benchLoads({
 		rounds,
 		results: configurations.map((configuration, i) => {
 			const fileBytes = statSync(files[i]!).size;
-			const phases = loads[i]!.map(({ loadMs: ms, loadCpuMs }) => ({
-				tokens: fileBytes,
-				ms,
-				cpuMs: loadCpuMs!,
-			}));
 			return {
 				...configuration,
 				fileBytes,
 				weightBytes: loads[i]![0]!.weightBytes,
-				bytesPerSecond: speedOf(phases),
+				bytesPerSecond: loadSpeed(loads[i]!, fileBytes),
 				peakMemoryBytes: Math.max(...loads[i]!.map((l) => l.peakMemoryBytes)),
 			};
 		}),
 	};
 }
 
+/** Bytes of the file per second. */
+export const loadSpeed = (loads: readonly Loaded[], fileBytes: number): Speed =>
+	speedOf(
+		loads.map(({ loadMs: ms, loadCpuMs }) => ({
+			tokens: fileBytes,
+			ms,
+			cpuMs: loadCpuMs!,
+		})),
+	);
+
 /** Leaves a file in the system's cache, where there is room. */
-async function readThrough(path: string): Promise<void> {
+export async function readThrough(path: string): Promise<void> {
 	for await (const _ of createReadStream(path, { highWaterMark: 2 ** 20 }));
 }
 

@@ -1,7 +1,9 @@
 /**
  * npm run bench [-- --shapes … --json]: kernels, loading, then whole models; model.bench.ts says what can be chosen.
- * `--only kernels`, `--only loading` and `--only models` leave the others out.
+ * `--only kernels`, `--only loading` and `--only models` leave the others out. `--only formats`, which is never done
+ * otherwise, is all formats side by side.
  */
+import { benchFormats, formatDefaults, printFormats } from "./format.bench.ts";
 import { benchKernels, printKernels } from "./kernels.bench.ts";
 import { benchLoads, printLoads } from "./load.bench.ts";
 import { benchModels, printModels, readOptions } from "./model.bench.ts";
@@ -26,4 +28,8 @@ if (only === undefined || only === "loading") {
 if (only === undefined || only === "models") {
 	const bench = await benchModels(readOptions(args));
 	console.log(isJson ? JSON.stringify(bench, null, 2) : printModels(bench));
+}
+if (only === "formats") {
+	const bench = await benchFormats(readOptions(args, formatDefaults));
+	console.log(isJson ? JSON.stringify(bench, null, 2) : printFormats(bench));
 }

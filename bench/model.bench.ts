@@ -4,23 +4,28 @@ import { parseArgs } from "node:util";
 import type { LoadOptions } from "../src/runtime/server.ts";
 import {
 	type Contender,
+	type Loaded,
 	type Rounds,
 	startContender,
 	takeTurns,
 } from "./contender.ts";
+import { type FormatName, formatNames } from "./formats/formats.ts";
 import { load, type Machine, thisMachine } from "./machine.ts";
-import type { MixName } from "./mixes.ts";
+import { modelFacts } from "./model-facts.ts";
 import { modelFile } from "./model-file.ts";
 import { measureReadBandwidth } from "./roofline.ts";
-import type { ShapeName } from "./shapes.ts";
+import { type ShapeName, shapes } from "./shapes.ts";
 import { type Speed, speedOf } from "./statistics.ts";
 import { digits, printTable } from "./table.ts";
 
 export interface Configuration {
 	readonly shape: ShapeName;
-	readonly mix: MixName;
+	readonly mix: FormatName;
 	readonly threads: number;
-	readonly options: Pick<LoadOptions, "kernels" | "cache" | "chunkTokens">;
+	readonly options: Pick<
+		LoadOptions,
+		"kernels" | "cache" | "chunkTokens" | "activations"
+	>;
 }
 
 export interface ModelResult extends Configuration {
@@ -67,11 +72,16 @@ export async function benchModels({
 				contenders.push(await startNibble(configuration, node));
 			return await takeTurns(contenders, rounds);
 		} finally {
-			for (const contender of contenders) contender.stop();
+			await Promise.all(contenders.map((contender) => contender.stop()));
 		}
 	})();
 	const after = await measureReadBandwidth(threads);
 	const readBytesPerSecond = before.map((b, i) => Math.max(b, after[i]!));
+	const stepBytes: number[] = [];
+	for (const { shape, mix, options } of configurations)
+		stepBytes.push(
+			(await modelFacts(await modelFile(shape, mix), options)).stepBytes,
+		);
 	return {
 		machine,
 		loadBefore,
@@ -82,10 +92,10 @@ export async function benchModels({
 			const { loaded } = contenders[i]!;
 			const rounds = results[i]!;
 			const decode = speedOf(rounds.map((r) => r.decode));
-			const decodeBytesPerSecond = decode.best * loaded.weightBytes;
+			const decodeBytesPerSecond = decode.best * stepBytes[i]!;
 			return {
 				...configuration,
-				kernels: /(\w+) kernels/.exec(loaded.about)?.[1] ?? "",
+				kernels: buildOf(loaded),
 				prefill: speedOf(rounds.map((r) => r.prefill)),
 				decode,
 				decodeBytesPerSecond,
@@ -97,6 +107,10 @@ export async function benchModels({
 		}),
 	};
 }
+
+/** Build of the kernels that this library says it runs. */
+export const buildOf = ({ about }: Loaded): string =>
+	/(\w+) kernels/.exec(about)?.[1] ?? "";
 
 /** This library in a process of its own, with the model in memory. */
 export async function startNibble(
@@ -162,28 +176,45 @@ export function printModels(bench: ModelBench): string {
 	].join("\n");
 }
 
+/** What is measured where nothing is said. */
+const DEFAULTS = {
+	shapes: "SmolLM2-135M",
+	mixes: "Q4_0,Q8_0",
+	threads: "1,2",
+	"prompt-tokens": "512",
+	"new-tokens": "64",
+	rounds: "5",
+};
+
 /**
  * `--shapes A,B --mixes A,B --threads 1,2`: every combination, and of each one variant per `--options JSON`, which may be
- * given several times: what to load the model with.
+ * given several times: what to load the model with. `--mixes` takes the names of other formats, too.
  */
-export function readOptions(args: readonly string[]): ModelBenchOptions {
+export function readOptions(
+	args: readonly string[],
+	defaults: Partial<typeof DEFAULTS> = {},
+): ModelBenchOptions {
+	const byDefault = { ...DEFAULTS, ...defaults };
+	const text = (name: keyof typeof DEFAULTS) =>
+		({ type: "string", default: byDefault[name] }) as const;
 	const { values } = parseArgs({
 		args: [...args],
 		options: {
-			shapes: { type: "string", default: "SmolLM2-135M" },
-			mixes: { type: "string", default: "Q4_0,Q8_0" },
-			threads: { type: "string", default: "1,2" },
+			shapes: text("shapes"),
+			mixes: text("mixes"),
+			threads: text("threads"),
 			options: { type: "string", multiple: true, default: ["{}"] },
-			"prompt-tokens": { type: "string", default: "512" },
-			"new-tokens": { type: "string", default: "64" },
-			rounds: { type: "string", default: "5" },
+			"prompt-tokens": text("prompt-tokens"),
+			"new-tokens": text("new-tokens"),
+			rounds: text("rounds"),
 			node: { type: "string" },
 			json: { type: "boolean" },
 		},
 	});
 	const configurations: Configuration[] = [];
-	for (const shape of values.shapes.split(",") as ShapeName[])
-		for (const mix of values.mixes.split(",") as MixName[])
+	const shapeNames = Object.keys(shapes) as ShapeName[];
+	for (const shape of chosen(values.shapes, shapeNames))
+		for (const mix of chosen(values.mixes, formatNames))
 			for (const threads of values.threads.split(",").map(Number))
 				for (const text of values.options)
 					configurations.push({
@@ -199,4 +230,14 @@ export function readOptions(args: readonly string[]): ModelBenchOptions {
 		rounds: Number(values.rounds),
 		node: values.node,
 	};
+}
+
+/** The names in a list, "A,B". Throws where one is unknown. */
+function chosen<N extends string>(list: string, known: readonly N[]): N[] {
+	return list.split(",").map((name) => {
+		const found = known.find((n) => n === name);
+		if (found === undefined)
+			throw new Error(`"${name}" is none of ${known.join(", ")}`);
+		return found;
+	});
 }

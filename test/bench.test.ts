@@ -8,6 +8,8 @@ import {
 	checkpointFormats,
 } from "../bench/formats/formats.ts";
 import { type Mix, type MixName, mixes, typeIn } from "../bench/mixes.ts";
+import { readOptions } from "../bench/model.bench.ts";
+import { modelFacts } from "../bench/model-facts.ts";
 import { type Shape, shapes } from "../bench/shapes.ts";
 import { speedOf } from "../bench/statistics.ts";
 import { digits, printTable } from "../bench/table.ts";
@@ -129,6 +131,29 @@ describe("models with random weights", () => {
 		expect(await schemesOf(filePath)).toContain("Q4_K");
 	});
 
+	test("a step reads all weights but an embedding that is not the output", async () => {
+		const path = join(folder, "facts");
+		await writeCheckpoint(path, tiny, "8da4w");
+		const facts = await modelFacts(path);
+		const model = await Model.load(path, { threads: 1 });
+		await model.dispose();
+		expect(facts.weightBytes).toBe(model.info.weightBytes);
+		expect(facts.parameters).toBe(model.info.parameters);
+		expect(facts.kernels).toEqual(["gemm_qd8_qb4w_bf16"]);
+		const { hidden_size, vocab_size } = sizes;
+		const scalesSumsAndZeros = 9 * vocab_size;
+		expect(facts.weightBytes - facts.stepBytes).toBe(
+			hidden_size * vocab_size + scalesSumsAndZeros,
+		);
+
+		await writeCheckpoint(path, tiny, "torchao-int4-g32");
+		const tied = await modelFacts(path);
+		expect(tied.stepBytes).toBe(tied.weightBytes);
+		expect(tied.kernels).toEqual(["gemm_f32_qb4w_bf16", "gemm_f32_bf16w"]);
+		const { kernels } = await modelFacts(path, { activations: "int8" });
+		expect(kernels).toEqual(["gemm_qb8_qb4w_bf16", "gemm_f32_bf16w"]);
+	});
+
 	test("rows that are no whole number of blocks or groups have other ones", () => {
 		const small = shapes["SmolLM2-135M"];
 		const typeOf = (mix: MixName, name: string, k: number) =>
@@ -139,4 +164,23 @@ describe("models with random weights", () => {
 		expect(groupSize(small, 128)).toBe(64);
 		expect(groupSize(shapes["SmolLM2-1.7B"], 128)).toBe(128);
 	});
+});
+
+test("what is measured: every combination, of what is known", () => {
+	const { configurations, rounds } = readOptions(
+		["--mixes", "NF4,Q4_0", "--threads", "1,2", "--rounds", "3"],
+		{ rounds: "9", shapes: "SmolLM2-1.7B" },
+	);
+	expect(rounds).toBe(3);
+	expect(configurations.map((c) => `${c.shape} ${c.mix} ${c.threads}`)).toEqual(
+		[
+			"SmolLM2-1.7B NF4 1",
+			"SmolLM2-1.7B NF4 2",
+			"SmolLM2-1.7B Q4_0 1",
+			"SmolLM2-1.7B Q4_0 2",
+		],
+	);
+	expect(() => readOptions(["--mixes", "Q4"])).toThrow(
+		/"Q4" is none of F32, F16/,
+	);
 });
