@@ -8,8 +8,9 @@ const MAXIMUM_PAGES = 65535;
 export const BANK_BYTES = MAXIMUM_PAGES * PAGE_BYTES;
 /** Cache lines are 64 bytes, so two parts that write to neighbouring allocations do not slow each other down. */
 const ALIGNMENT = 64;
-/** Memory grows in steps of at least this many pages (64 MiB). What is not used stays without memory of the system's. */
-const GROWTH_PAGES = 1024;
+/** Memory grows by at least this part of what it has, and by no fewer pages (1 MiB): rarely, and hardly beyond what is needed. */
+const GROWTH = 1 / 32;
+const LEAST_GROWTH_PAGES = 16;
 
 /** What an allocation of `bytes` bytes takes. */
 export const align = (bytes: number): number =>
@@ -48,9 +49,10 @@ export class Memory {
 			);
 		const have = this.memory.buffer.byteLength / PAGE_BYTES;
 		const need = Math.ceil(end / PAGE_BYTES) - have;
+		const step = Math.max(LEAST_GROWTH_PAGES, Math.ceil(have * GROWTH));
 		if (need > 0)
 			this.#grow(
-				Math.min(Math.max(need, GROWTH_PAGES), MAXIMUM_PAGES - have),
+				Math.min(Math.max(need, step), MAXIMUM_PAGES - have),
 				need,
 				what,
 			);
