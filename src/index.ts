@@ -38,11 +38,10 @@ export type {
 export type {
 	GenerateCallOptions,
 	GenerateResult,
-	ImageOptions,
 	ModelInfo,
-	Prompt,
 } from "./model.ts";
 export type { SizeOptions } from "./plan.ts";
+export type { ImageOptions, Prompt } from "./prompts.ts";
 export type { TensorPiece } from "./read-tensor.ts";
 export type { Target } from "./runtime/runtime.ts";
 export type { HubOptions } from "./sources/hub.ts";

@@ -1,10 +1,5 @@
 import type { Engine, Span } from "./engine/engine.ts";
-import {
-	CheckpointError,
-	EngineError,
-	OptionError,
-	UnsupportedError,
-} from "./errors.ts";
+import { EngineError, OptionError } from "./errors.ts";
 import {
 	createTurns,
 	decode,
@@ -17,37 +12,23 @@ import type { GenerateOptions } from "./generate/options.ts";
 import { resolveOptions } from "./generate/resolve.ts";
 import { createSampler } from "./generate/sampler.ts";
 import { createStopping, type FinishReason } from "./generate/stopping.ts";
-import {
-	assignImages,
-	expandImages,
-	imagesIn,
-	runsOf,
-} from "./image-tokens.ts";
-import type { ImageInput, Images } from "./images.ts";
+import type { ImageInput } from "./images.ts";
 import { Kept } from "./kept.ts";
-import type {
-	ChatOptions,
-	ChatTemplate,
-	Message,
-} from "./text/chat-template.ts";
-import { createDetokenizer } from "./text/detokenizer.ts";
 import {
-	createPartSplitter,
-	type Part,
-	type PartSplitterOptions,
-	type ToolCallPart,
-} from "./text/parts.ts";
-import { createStopMatcher } from "./text/stop.ts";
+	type EncodedPrompt,
+	type ImageOptions,
+	type Prompt,
+	type PromptReaders,
+	Prompts,
+} from "./prompts.ts";
+import type { ChatOptions, ChatTemplate } from "./text/chat-template.ts";
+import type { Part, ToolCallPart } from "./text/parts.ts";
+import { createSpeaker } from "./text/speaker.ts";
 import type { Tokenizer } from "./text/tokenizer.ts";
-import type { PanAndScan } from "./vision/crops.ts";
 
 /** What a loaded model is made of. */
-export interface LoadedModel {
+export interface LoadedModel extends PromptReaders {
 	readonly engine: Engine;
-	readonly tokenizer: Tokenizer | undefined;
-	readonly chatTemplate: ChatTemplate | undefined;
-	/** Undefined for a model that only reads. */
-	readonly images: Images | undefined;
 	readonly config: Readonly<Record<string, unknown>>;
 	readonly generationConfig: Readonly<Record<string, unknown>>;
 	/** What that was read from, for error messages. */
@@ -82,43 +63,11 @@ export interface ModelInfo {
 	readonly loadMs: number;
 }
 
-/**
- * What to continue: a text, as it is; a conversation, put into the model's chat template; or token ids.
- */
-export type Prompt =
-	| string
-	| readonly Message[]
-	| { readonly ids: readonly number[] };
-
 /** Options of `generate`: how to choose tokens, and for a conversation how to fill in the chat template. */
 export interface GenerateCallOptions
 	extends GenerateOptions,
 		ChatOptions,
 		ImageOptions {}
-
-/** Options for models that see. */
-export interface ImageOptions {
-	/**
-	 * Images, in order: for the placeholders of a text (Gemma 3's is `<start_of_image>`), for the runs of soft tokens among
-	 * token ids, or for those image parts of messages that do not bring their own.
-	 * @default none
-	 */
-	readonly images?: readonly ImageInput[] | undefined;
-	/**
-	 * Whether to show the model crops of a long image as well, and how many of which size.
-	 * @default as the checkpoint's processor says; Gemma 3's does not
-	 */
-	readonly panAndScan?: boolean | PanAndScan | undefined;
-}
-
-/** A prompt on its way to the engine. */
-interface EncodedPrompt {
-	readonly ids: number[];
-	/** Index of the first soft token of each image and crop. */
-	readonly starts: readonly number[];
-	/** Patches of each of them. */
-	readonly patches: readonly Float32Array[];
-}
 
 /** What a generation came to. */
 export interface GenerateResult {
@@ -146,6 +95,7 @@ export interface GenerateResult {
 /** A language model in memory. Made by `Model.load`; `dispose` gives its memory and threads back. */
 export class Model {
 	readonly #loaded: LoadedModel;
+	readonly #prompts: Prompts;
 	readonly #turns: Turns;
 	readonly #step: Stepper;
 	#disposed: Promise<void> | undefined;
@@ -154,6 +104,7 @@ export class Model {
 
 	constructor(loaded: LoadedModel) {
 		this.#loaded = loaded;
+		this.#prompts = new Prompts(loaded);
 		this.#kept = new Kept(loaded.engine);
 		this.#turns = createTurns(loaded.engine, loaded.yield);
 		this.#step = (feeds, take) =>
@@ -171,22 +122,12 @@ export class Model {
 
 	/** Throws UnsupportedError where the checkpoint has no tokenizer. */
 	get tokenizer(): Tokenizer {
-		const { tokenizer, info } = this.#loaded;
-		if (!tokenizer)
-			throw new UnsupportedError(
-				`${info.name}: has no tokenizer, only token ids can be given`,
-			);
-		return tokenizer;
+		return this.#prompts.tokenizer;
 	}
 
 	/** Throws UnsupportedError where the checkpoint has no chat template. */
 	get chatTemplate(): ChatTemplate {
-		const { chatTemplate, info } = this.#loaded;
-		if (!chatTemplate)
-			throw new UnsupportedError(
-				`${info.name}: has no chat template, expected a text as prompt instead of messages`,
-			);
-		return chatTemplate;
+		return this.#prompts.chatTemplate;
 	}
 
 	/**
@@ -212,7 +153,7 @@ export class Model {
 		const { signal } = options;
 		signal?.throwIfAborted();
 		const engine = this.#engine();
-		const encoded = await this.#encode(prompt, options);
+		const encoded = await this.#prompts.encode(prompt, options);
 		const { ids } = encoded;
 		const promptTokenIds = [...ids];
 		const { generationConfig, generationFile } = this.#loaded;
@@ -234,7 +175,12 @@ export class Model {
 			promptIds: promptTokenIds,
 			python: (options.pythonTools ?? []).length > 0,
 		};
-		const speaker = this.#speaker(how, resolved.stop, emit);
+		const speaker = createSpeaker(
+			this.#loaded.tokenizer,
+			how,
+			resolved.stop,
+			emit,
+		);
 
 		const spans = await this.#see(encoded, signal);
 		const { sequence, reusedTokens } = this.#kept.take({ ids, spans });
@@ -294,97 +240,6 @@ export class Model {
 		}
 	}
 
-	/** Turns tokens into parts and collects them. `push` says whether a stop string has ended the text. */
-	#speaker(
-		how: PartSplitterOptions,
-		stop: readonly string[],
-		emit: (part: Part) => void,
-	) {
-		let text = "";
-		let reasoning = "";
-		const toolCalls: ToolCallPart[] = [];
-		const give = (parts: readonly Part[]) => {
-			for (const part of parts) {
-				if (part.type === "text") text += part.text;
-				else if (part.type === "reasoning") reasoning += part.text;
-				else toolCalls.push(part);
-				emit(part);
-			}
-		};
-		const { tokenizer } = this.#loaded;
-		if (!tokenizer)
-			return { push: () => false, end: () => ({ text, reasoning, toolCalls }) };
-		const splitter = createPartSplitter(tokenizer, how);
-		const detokenizer = createDetokenizer(tokenizer, {
-			skipSpecialTokens: true,
-			keep: splitter.markerIds,
-			continues: true,
-		});
-		const matcher = createStopMatcher(stop);
-		return {
-			push(id: number): boolean {
-				const matched = matcher.push(detokenizer.push(id));
-				give(splitter.push(matched.text));
-				return matched.stopped;
-			},
-			end() {
-				const rest = matcher.push(detokenizer.flush());
-				give(splitter.push(rest.text + matcher.flush()));
-				give(splitter.flush());
-				return { text, reasoning, toolCalls };
-			},
-		};
-	}
-
-	/** Token ids of a prompt, and the patches of its images with where their soft tokens begin. Nothing is encoded yet. */
-	async #encode(
-		prompt: Prompt,
-		options: ChatOptions & ImageOptions & { signal?: AbortSignal | undefined },
-	): Promise<EncodedPrompt> {
-		const given = options.images ?? [];
-		if (typeof prompt !== "string" && "ids" in prompt) {
-			const patches = await this.#patches(given, options);
-			return this.#place(this.#checkIds([...prompt.ids], "ids"), patches);
-		}
-		const isText = typeof prompt === "string";
-		const rendered = isText
-			? prompt
-			: this.chatTemplate.render(prompt, {
-					addGenerationPrompt: true,
-					...options,
-				});
-		const patches = await this.#patches(
-			isText ? given : assignImages(imagesIn(prompt), given),
-			options,
-		);
-		const { images } = this.#loaded;
-		const crops = patches.map((each) => each.length - 1);
-		const text = images ? expandImages(rendered, images, crops) : rendered;
-		const ids = this.tokenizer.encode(text, { addSpecialTokens: isText });
-		return this.#place(this.#checkIds(ids, "prompt"), patches);
-	}
-
-	/** Patches of each image and its crops. */
-	async #patches(
-		given: readonly ImageInput[],
-		options: Parameters<Images["read"]>[1],
-	): Promise<Float32Array[][]> {
-		const { images, info } = this.#loaded;
-		if (given.length > 0 && !images)
-			throw new UnsupportedError(
-				`${info.name}: this model reads text only, found ${given.length} images`,
-			);
-		const patches: Float32Array[][] = [];
-		for (const image of given) patches.push(await images!.read(image, options));
-		return patches;
-	}
-
-	#place(ids: number[], images: readonly Float32Array[][]): EncodedPrompt {
-		const sizes = this.#loaded.images;
-		const patches = images.flat();
-		return { ids, patches, starts: sizes ? runsOf(ids, sizes, patches) : [] };
-	}
-
 	/** Runs the encoder on those images of a prompt that the last one did not have. */
 	async #see(
 		{ starts, patches }: EncodedPrompt,
@@ -402,21 +257,6 @@ export class Model {
 		}));
 	}
 
-	#checkIds(ids: number[], what: string): number[] {
-		const size = this.info.vocabularySize;
-		const wrong = ids.find(
-			(id) => !Number.isInteger(id) || id < 0 || id >= size,
-		);
-		if (wrong === undefined) return ids;
-		if (what === "ids")
-			throw new OptionError(
-				`ids: found ${wrong}, expected whole numbers from 0 to ${size - 1}`,
-			);
-		throw new CheckpointError(
-			`${this.info.name}: the tokenizer gives token ${wrong}, the model knows ${size}; they do not belong together`,
-		);
-	}
-
 	/**
 	 * Scores of every vocabulary entry as the next token: f32[V] after the last of `ids`, or with `all` after each of them.
 	 * `images` are those of the runs of soft tokens among `ids`; not together with `all`.
@@ -431,7 +271,7 @@ export class Model {
 		} = {},
 	): Promise<Float32Array[]> {
 		const engine = this.#engine();
-		const encoded = await this.#encode({ ids }, options);
+		const encoded = await this.#prompts.encode({ ids }, options);
 		const tokens = encoded.ids;
 		const spans = await this.#see(encoded, options.signal);
 		if (options.all && spans.length > 0)

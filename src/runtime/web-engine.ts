@@ -1,11 +1,7 @@
 import { bindRuntime } from "../bind.ts";
 import type { LoadOptions } from "../load.ts";
-import type {
-	GenerateCallOptions,
-	Model,
-	ModelInfo,
-	Prompt,
-} from "../model.ts";
+import type { GenerateCallOptions, Model, ModelInfo } from "../model.ts";
+import type { Prompt } from "../prompts.ts";
 import type { Part } from "../text/parts.ts";
 import { openChannel, type Port } from "./channel.ts";
 import { inBatches } from "./in-batches.ts";

@@ -9,8 +9,8 @@ import type {
 	GenerateResult,
 	Model as LocalModel,
 	ModelInfo,
-	Prompt,
 } from "../model.ts";
+import type { Prompt } from "../prompts.ts";
 import type { TensorPiece } from "../read-tensor.ts";
 import type { Source } from "../sources/open.ts";
 import type { ChatTemplate } from "../text/chat-template.ts";
