@@ -32,7 +32,7 @@ export type ProgramInspection = Pick<
 /** What is in a checkpoint, found without reading weights. */
 export interface Inspection {
 	readonly name: string;
-	/** "pte" is an ExecuTorch program, whose tensors can be read, but from which no model can be loaded. */
+	/** "pte" is an ExecuTorch program: its weights have names where config.json lies beside it and agrees with it. */
 	readonly container: Checkpoint["container"];
 	/** Entry of config.json's `architectures`. */
 	readonly architecture: string | undefined;

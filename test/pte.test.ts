@@ -20,7 +20,8 @@ import { findMatrix, matrixNames } from "../src/quant/scheme.ts";
 import { bytesSource } from "../src/sources/bytes.ts";
 import { fixture, fixtureJson, fixtureSource } from "./fixture.ts";
 import { generator, mutate } from "./mutate.ts";
-import { type WriteConstant, type WriteWeight, writePte } from "./write-pte.ts";
+import { type WriteConstant, writePte } from "./write-pte.ts";
+import type { WriteXnnpackValue } from "./write-xnnpack.ts";
 
 const path = "pte/synthetic_qb4w.pte";
 const golden = fixtureJson("pte/synthetic_qb4w.json");
@@ -28,7 +29,7 @@ const golden = fixtureJson("pte/synthetic_qb4w.json");
 test("a program's plans, delegates and weights", async () => {
 	const source = fixtureSource(path);
 	expect(isPte(await source.read(0, 16))).toBe(true);
-	const pte = await readPte(source);
+	const { program: pte } = await readPte(source);
 	expect(pte).toMatchObject({
 		version: 0,
 		bytes: 2448,
@@ -122,7 +123,7 @@ test("every kind of constant is read", async () => {
 			name: "norm",
 		},
 	];
-	const weights: WriteWeight[] = [
+	const weights: WriteXnnpackValue[] = [
 		{
 			datatype: 10,
 			shape: [2, 4],
@@ -189,7 +190,7 @@ test("what cannot be read is said", async () => {
 	);
 	const negative = { ...short, shape: [-1] };
 	await expect(valuesOf(writePte([negative]))).rejects.toThrow(CheckpointError);
-	const odd: WriteWeight = {
+	const odd: WriteXnnpackValue = {
 		datatype: 10,
 		shape: [1, 6],
 		groupSize: 4,
@@ -213,7 +214,7 @@ test("no model is loaded from it, and it is said what is missing", async () => {
 	const error = await refusal(fixture(path));
 	expect(error).toBeInstanceOf(UnsupportedError);
 	expect(error.message).toMatch(
-		/^made.pte: an ExecuTorch program, .*; 1 of its 2 constants have no name .*config\.json.*; load the checkpoint that it was exported from/,
+		/^made.pte: an ExecuTorch program, in which weights have no names .*config\.json.*; load the checkpoint that it was exported from/,
 	);
 	expect((await refusal(writePte([], [], "CoreMLBackend"))).message).toContain(
 		"CoreMLBackend keeps weights in a form of its own",

@@ -118,7 +118,7 @@ interface NanoScheme {
 	readonly bits?: number;
 }
 
-interface QuantizedNano {
+export interface QuantizedNano {
 	/** The quantized matrices of a scheme. */
 	readonly quantized: ReadonlyMap<string, StoredAs>;
 	/** The weights that it leaves alone. */
@@ -364,4 +364,4 @@ export function bytesOf(view: ArrayBufferView): Uint8Array {
 const bitsOf = (value: number) =>
 	new Int32Array(Float32Array.of(value).buffer)[0]!;
 /** Of values that bf16 holds exactly. */
-const bfloat16Bits = (value: number) => bitsOf(value) >>> 16;
+export const bfloat16Bits = (value: number) => bitsOf(value) >>> 16;

@@ -4,6 +4,7 @@ export type Field =
 	| { readonly i16: number }
 	| { readonly u32: number }
 	| { readonly u64: number }
+	| { readonly f64: number }
 	| { readonly text: string }
 	/** `count` little-endian elements. */
 	| { readonly vector: Uint8Array; readonly count: number }
@@ -45,6 +46,8 @@ export function writeFlatbuffer(root: Fields, room = 0): Uint8Array {
 			else if ("i16" in field) number(field.i16, 2);
 			else if ("u32" in field) number(field.u32, 4);
 			else if ("u64" in field) number(field.u64, 8);
+			else if ("f64" in field)
+				bytes.push(...new Uint8Array(Float64Array.of(field.f64).buffer));
 			else {
 				const fill = distance();
 				pointed.push(() => fill(behind(field)));
@@ -85,3 +88,8 @@ export function writeFlatbuffer(root: Fields, room = 0): Uint8Array {
 	fill(table(root));
 	return new Uint8Array(bytes);
 }
+
+export const i32s = (values: readonly number[]): Field => ({
+	vector: new Uint8Array(Int32Array.from(values).buffer),
+	count: values.length,
+});

@@ -1,166 +1,181 @@
 import {
 	type Field,
 	type Fields,
+	i32s,
 	writeFlatbuffer,
 } from "./write-flatbuffer.ts";
+import {
+	spaced,
+	type WriteXnnpackValue,
+	writeXnnpack,
+} from "./write-xnnpack.ts";
 
-/** A constant of a plan. */
-export interface WriteConstant {
+/** A tensor of a method. */
+export interface WriteTensor {
 	readonly name?: string;
 	/** ExecuTorch's number of the element type. */
 	readonly scalarType: number;
 	readonly shape: readonly number[];
 	readonly dimOrder?: readonly number[];
-	readonly data: Uint8Array;
+	/** Of a constant. */
+	readonly data?: Uint8Array;
 }
 
-/** A weight of an XNNPACK delegate. */
-export interface WriteWeight {
-	/** XNNPACK's number of the element type. */
-	readonly datatype: number;
-	readonly shape: readonly number[];
-	readonly data: Uint8Array;
-	/** Columns per scale; without it a row has one. */
-	readonly groupSize?: number;
-	readonly scales?: Uint8Array;
-	/** Whether the scales, f32, are in the graph itself. */
-	readonly inGraph?: boolean;
+export type WriteConstant = WriteTensor & { readonly data: Uint8Array };
+
+export type WriteValue =
+	| WriteTensor
+	| { readonly int: number }
+	| { readonly double: number }
+	| { readonly list: readonly number[] }
+	| null;
+
+/** A call of an operator or of a delegate. `args` are places of values. */
+export interface WriteCall {
+	readonly operator?: string;
+	readonly delegate?: number;
+	readonly args: readonly number[];
+}
+
+export interface WriteProgram {
+	readonly values: readonly WriteValue[];
+	readonly inputs?: readonly number[];
+	readonly outputs?: readonly number[];
+	readonly calls?: readonly WriteCall[];
+	readonly delegates?: readonly {
+		readonly id: string;
+		readonly blob: Uint8Array;
+	}[];
+	readonly namedData?: Readonly<Record<string, Uint8Array>>;
 }
 
 const HEADER_BYTES = 32;
-const GAP = 16;
+const [NULL, INT, DOUBLE, TENSOR, LIST] = [1, 2, 4, 5, 10];
+const [OPERATOR_CALL, DELEGATE_CALL] = [1, 2];
 
-/**
- * An ExecuTorch program with one method "forward": constants in a segment, and weights in a delegate of XNNPACK. Slots are
- * those of the published schemas.
- */
-export function writePte(
-	constants: readonly WriteConstant[],
-	weights: readonly WriteWeight[] = [],
-	delegate = "XnnpackBackend",
-): Uint8Array {
+/** An ExecuTorch program with one method, "forward". Slots are those of the published schema. */
+export function writeProgram(program: WriteProgram): Uint8Array {
+	const { values, inputs = [], outputs = [], calls = [] } = program;
+	const { delegates = [], namedData = {} } = program;
+	const constants = values.filter(isConstant);
 	const { bytes: segment, starts } = spaced(constants.map((c) => c.data));
-	const blob = writeXnnpack(weights);
-	const plan: Fields = {
+	const pieces = spaced([
+		segment,
+		...delegates.map(({ blob }) => blob),
+		...Object.values(namedData),
+	]);
+	const sizes = [
+		segment.length,
+		...delegates.map(({ blob }) => blob.length),
+		...Object.values(namedData).map(({ length }) => length),
+	];
+	const operators = [
+		...new Set(calls.flatMap(({ operator }) => operator ?? [])),
+	];
+	const method: Fields = {
 		0: { text: "forward" },
-		2: { tables: constants.map(constantValue) },
-		7: { tables: [{ 0: { text: delegate }, 1: { table: { 1: { u32: 0 } } } }] },
+		2: {
+			tables: values.map((value) =>
+				writeValue(value, constants.indexOf(value as WriteConstant) + 1),
+			),
+		},
+		3: i32s(inputs),
+		4: i32s(outputs),
+		5: {
+			tables: [{ 2: { tables: calls.map((c) => writeCall(c, operators)) } }],
+		},
+		6: {
+			tables: operators.map((operator) => {
+				const [name = "", overload] = operator.split(".");
+				return {
+					0: { text: name },
+					...(overload && { 1: { text: overload } }),
+				};
+			}),
+		},
+		7: {
+			tables: delegates.map(({ id }, i) => ({
+				0: { text: id },
+				1: { table: { 0: { u8: 1 }, 1: { u32: 1 + i } } },
+			})),
+		},
 	};
-	const program = writeFlatbuffer(
+	const description = writeFlatbuffer(
 		{
-			1: { tables: [plan] },
-			3: { tables: [{ 0: { vector: blob, count: blob.length } }] },
-			4: { tables: [{ 0: { u64: 0 }, 1: { u64: segment.length } }] },
+			1: { tables: [method] },
+			4: {
+				tables: pieces.starts.map((start, i) => ({
+					0: { u64: start },
+					1: { u64: sizes[i]! },
+				})),
+			},
 			// The first offset stands for "not constant".
 			5: { table: { 0: { u32: 0 }, 1: u64s([0, ...starts]) } },
+			7: {
+				tables: Object.keys(namedData).map((key, i) => ({
+					0: { text: key },
+					1: { u32: 1 + delegates.length + i },
+				})),
+			},
 		},
 		4 + HEADER_BYTES,
 	);
-	const view = new DataView(program.buffer);
-	program.set(new TextEncoder().encode("ET12eh00"), 4);
+	const view = new DataView(description.buffer);
+	description.set(new TextEncoder().encode("ET12eh00"), 4);
 	view.setUint32(12, HEADER_BYTES, true);
-	view.setBigUint64(16, BigInt(program.length), true);
-	view.setBigUint64(24, BigInt(program.length), true);
-	view.setBigUint64(32, BigInt(segment.length), true);
-	return joined(program, segment);
+	view.setBigUint64(16, BigInt(description.length), true);
+	view.setBigUint64(24, BigInt(description.length), true);
+	view.setBigUint64(32, BigInt(pieces.bytes.length), true);
+	return new Uint8Array(Buffer.concat([description, pieces.bytes]));
 }
 
-function constantValue(constant: WriteConstant, i: number): Fields {
-	const { name, scalarType, shape, dimOrder = [...shape.keys()] } = constant;
+/** A program of constants, and of weights in a delegate, each in a linear layer without inputs. It computes nothing. */
+export function writePte(
+	constants: readonly WriteConstant[],
+	weights: readonly WriteXnnpackValue[] = [],
+	id = "XnnpackBackend",
+): Uint8Array {
+	const nodes = weights.map((_, i) => ({ type: 2, fields: { 1: i } }));
+	const blob = writeXnnpack({ values: weights, nodes });
+	return writeProgram({ values: constants, delegates: [{ id, blob }] });
+}
+
+const isConstant = (value: WriteValue): value is WriteConstant =>
+	value !== null && "data" in value;
+
+/** @param buffer place of its data among the constants, from 1 */
+function writeValue(value: WriteValue, buffer: number): Fields {
+	if (value === null) return { 0: { u8: NULL! }, 1: { table: {} } };
+	if ("int" in value)
+		return { 0: { u8: INT! }, 1: { table: { 0: { u64: value.int } } } };
+	if ("double" in value)
+		return { 0: { u8: DOUBLE! }, 1: { table: { 0: { f64: value.double } } } };
+	if ("list" in value)
+		return { 0: { u8: LIST! }, 1: { table: { 0: i32s(value.list) } } };
+	const { name, scalarType, shape, dimOrder = [...shape.keys()] } = value;
 	const tensor: Fields = {
 		0: { u8: scalarType },
 		2: i32s(shape),
 		3: { vector: Uint8Array.from(dimOrder), count: dimOrder.length },
-		5: { u32: i + 1 },
+		...(isConstant(value) ? { 5: { u32: buffer } } : { 6: { table: {} } }),
 		...(name !== undefined && { 9: { table: { 1: { text: name } } } }),
 	};
-	return { 0: { u8: 5 }, 1: { table: tensor } };
+	return { 0: { u8: TENSOR! }, 1: { table: tensor } };
 }
 
-/** The delegate's blob: a linear layer for each weight. */
-function writeXnnpack(weights: readonly WriteWeight[]): Uint8Array {
-	const stored = weights.flatMap(({ data, scales, inGraph }) => [
-		data,
-		inGraph || !scales ? new Uint8Array(0) : scales,
-	]);
-	const { bytes: constants, starts } = spaced(stored);
-	const graph = writeFlatbuffer({
-		1: {
-			tables: weights.map((_, i) => ({
-				0: { u8: 2 },
-				1: { table: { 1: { u32: i } } },
-			})),
-		},
-		2: { tables: weights.map(weightValue) },
-		8: {
-			tables: [
-				{},
-				...stored.map((data, i) => ({
-					0: { u64: starts[i]! },
-					1: { u64: data.length },
-				})),
-			],
-		},
-	});
-	const header = new Uint8Array(HEADER_BYTES);
-	const view = new DataView(header.buffer);
-	header.set(new TextEncoder().encode("XH00"), 4);
-	view.setUint16(8, 30, true);
-	view.setUint32(10, HEADER_BYTES, true);
-	view.setUint32(14, graph.length, true);
-	view.setUint32(18, HEADER_BYTES + graph.length, true);
-	view.setBigUint64(22, BigInt(constants.length), true);
-	return joined(header, graph, constants);
-}
-
-function weightValue(weight: WriteWeight, i: number): Fields {
-	const { datatype, shape, groupSize, scales, inGraph } = weight;
-	const tensor: Fields = {
-		0: { i16: datatype },
-		1: { u32: shape.length },
-		2: i32s(shape),
-		3: { u32: 2 * i + 1 },
-		6: { u32: i },
+function writeCall(
+	{ operator, delegate, args }: WriteCall,
+	operators: readonly string[],
+): Fields {
+	const isOperator = operator !== undefined;
+	const index = isOperator ? operators.indexOf(operator) : delegate!;
+	return {
+		0: { u8: isOperator ? OPERATOR_CALL! : DELEGATE_CALL! },
+		1: { table: { 0: { u32: index }, 1: i32s(args) } },
 	};
-	if (!scales) return { 0: { u8: 1 }, 1: { table: tensor } };
-	const perGroup: Fields = {
-		2: { u32: groupSize ?? 0 },
-		4: { u32: 2 * i + 2 },
-	};
-	const perChannel: Fields = inGraph
-		? { 0: { vector: scales, count: scales.length / 4 } }
-		: { 2: { u32: 2 * i + 2 } };
-	const quantized: Fields = {
-		0: { table: tensor },
-		1: { u8: groupSize ? 4 : 1 },
-		2: { table: groupSize ? perGroup : perChannel },
-	};
-	return { 0: { u8: 2 }, 1: { table: quantized } };
 }
 
-/** Pieces with gaps between them, as alignment leaves them. */
-function spaced(pieces: readonly Uint8Array[]): {
-	bytes: Uint8Array;
-	starts: number[];
-} {
-	const starts: number[] = [];
-	let end = 0;
-	for (const { length } of pieces) {
-		starts.push(end);
-		end = Math.ceil((end + length) / GAP) * GAP;
-	}
-	const bytes = new Uint8Array(end);
-	for (const [i, piece] of pieces.entries()) bytes.set(piece, starts[i]);
-	return { bytes, starts };
-}
-
-const i32s = (values: readonly number[]): Field => ({
-	vector: new Uint8Array(Int32Array.from(values).buffer),
-	count: values.length,
-});
 const u64s = (values: readonly number[]): Field => ({
 	vector: new Uint8Array(BigUint64Array.from(values.map(BigInt)).buffer),
 	count: values.length,
 });
-const joined = (...parts: readonly Uint8Array[]): Uint8Array =>
-	new Uint8Array(Buffer.concat(parts));

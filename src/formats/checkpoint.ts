@@ -43,8 +43,8 @@ export interface Checkpoint {
 	readonly metadata: Readonly<Record<string, unknown>>;
 	/** What an ExecuTorch program holds besides tensors. */
 	readonly program?: Pte;
-	/** Why no model can be loaded from a container of this kind, although its tensors can be read. */
-	readonly unsupported?: string;
+	/** Why no model can be loaded from it, although its tensors can be read. */
+	readonly unsupported?: string | undefined;
 	close(): Promise<void>;
 }
 
@@ -86,8 +86,17 @@ export interface Contents {
 	readonly origins?: Origins;
 	readonly tokenizer?: TokenizerFiles;
 	readonly program?: Pte;
-	readonly unsupported?: string;
+	readonly unsupported?: string | undefined;
+	/**
+	 * What becomes of it beside a config.json, for a container that can be opened without one but needs it for its tensors'
+	 * names.
+	 */
+	complete?(config: Checkpoint["config"]): Promise<Completed>;
 }
+
+export type Completed = Partial<
+	Pick<Contents, "tensors" | "config" | "unsupported">
+>;
 
 /** Where a container file lies: its name there, and the files beside it. */
 export interface Folder {

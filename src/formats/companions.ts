@@ -37,11 +37,11 @@ const MAX_TEMPLATES = 64;
 /** The longest tokenizer.json known is 33 MB. */
 const MAX_BYTES = 256 * 2 ** 20;
 
-/** Reads config.json, which must be there, and what else there is. `where` names the folder in errors. */
+/** Reads config.json and what else there is; undefined where there is no config.json. `where` names the folder in errors. */
 export async function readCompanions(
 	neighbourhood: Neighbourhood,
 	where: string,
-): Promise<Companions> {
+): Promise<Companions | undefined> {
 	const templateFiles = await findTemplates(neighbourhood, where);
 	const files = await readFiles(neighbourhood, [...FILES, ...templateFiles]);
 	const json = (file: (typeof FILES)[number]) => {
@@ -50,10 +50,7 @@ export async function readCompanions(
 	};
 
 	const config = json("config.json");
-	if (!config)
-		throw new CheckpointError(
-			`${where}: config.json is missing; weights of this format cannot be used without it`,
-		);
+	if (!config) return undefined;
 	const tokenizer = json("tokenizer.json");
 	const tokenizerConfig = json("tokenizer_config.json") ?? {};
 	const jinja = files.get("chat_template.jinja");

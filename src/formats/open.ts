@@ -33,8 +33,8 @@ export interface OpenOptions {
 
 /**
  * Opens a checkpoint; its first bytes say what it is. safetensors and torch files need config.json beside them, and have
- * an empty config when they are opened as a lone source. GGUF files speak for themselves; ExecuTorch programs say why they
- * are none that a model can be loaded from.
+ * an empty config when they are opened as a lone source. GGUF files speak for themselves; ExecuTorch programs say why no model
+ * can be loaded from them, as far as that is so.
  * The checkpoint owns what it opened, and a lone source too: `close` closes them, and so does an error.
  */
 export async function openCheckpoint(
@@ -52,8 +52,9 @@ export async function openCheckpoint(
 		const file = from.name.slice(from.name.lastIndexOf("/") + 1);
 		const alone: Folder = { file, open: async () => undefined };
 		const { container, contents } = await openFile(from, alone);
+		const { complete, ...known } = contents;
 		const { name } = from;
-		return { ...unknown(name), ...contents, container, name, close };
+		return { ...unknown(name), ...known, container, name, close };
 	} catch (error) {
 		await close();
 		throw error;
@@ -90,17 +91,27 @@ async function openRepository(
 			? await openIndex(source, folder)
 			: await openFile(source, folder);
 		const { name } = repository;
+		const beside = {
+			open: folder.open,
+			list: (inside: string) =>
+				listBelow(repository, `${path.slice(0, slash)}${inside}/`),
+		};
 		const companions = contents.config
-			? unknown(name)
-			: await readCompanions(
-					{
-						open: folder.open,
-						list: (inside) =>
-							listBelow(repository, `${path.slice(0, slash)}${inside}/`),
-					},
-					name,
-				);
-		return { ...companions, ...contents, container, name };
+			? undefined
+			: await readCompanions(beside, name);
+		const { complete, ...alone } = contents;
+		if (!companions && !contents.config && !complete)
+			throw new CheckpointError(
+				`${name}: config.json is missing; weights of this format cannot be used without it`,
+			);
+		const completed = companions && (await complete?.(companions.config));
+		return {
+			...(companions ?? unknown(name)),
+			...alone,
+			...completed,
+			container,
+			name,
+		};
 	}
 	throw new SourceError(
 		`${repository.name}: there is no ${paths.join(", no ")}${file === undefined ? "; if the weights have another name, say it with `file`" : ""}`,
@@ -170,7 +181,7 @@ async function mainFiles(repository: Repository): Promise<readonly string[]> {
 	const [program] = names.filter((name) => /\.pte$/i.test(name));
 	throw new SourceError(
 		models.length === 0
-			? `${repository.name}: holds no checkpoint: neither ${MAIN_FILES.join(", ")} nor a .gguf file${program === undefined ? "" : `, only programs for ExecuTorch such as ${program}`}`
+			? `${repository.name}: holds no checkpoint: neither ${MAIN_FILES.join(", ")} nor a .gguf file${program === undefined ? "" : `, only programs for ExecuTorch such as ${program}, which \`file\` has to name`}`
 			: `${repository.name}: holds ${models.length} models (${models.slice(0, 8).join(", ")}); say which with \`file\`, or on the Hub by a part of its name: owner/name:Q4_K_M`,
 	);
 }

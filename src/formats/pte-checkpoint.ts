@@ -1,155 +1,94 @@
-// An ExecuTorch program as a checkpoint, as far as it is one: its constants are tensors, which can be read.
+// An ExecuTorch program as a checkpoint: its constants are tensors, which can be read; and where config.json lies beside it
+// and agrees with what it computes, those of a Llama or SmolLM3 have names, and a model can be loaded.
 //
-// A model cannot be loaded from it. The exporter writes names for tensors that change and for those in other files, not for
-// weights, and equal weights are stored once; the graph is cut into delegates, in which only the shapes and the order of the
-// linear layers say what they are, and the order depends on how it was cut; norms are operands of multiplications. Nothing
-// says what config.json does: numbers of heads, rotary frequencies, epsilons.
+// The exporter writes names for tensors that change and for those in other files, not for weights, and equal weights are stored
+// once; the graph is cut into delegates. pte-decoder.ts finds what each weight is for. What config.json says is not in a
+// program: rotary frequencies, epsilons; nor is a tokenizer.
 //
-// A quantized constant of XNNPACK is two tensors here: "<name>", of the type "qbint4", "qcint4" or "qcint8" [N, K], and
-// "<name>.scales", BF16 [N, K/g] or F32 [N, 1].
-import { CheckpointError } from "../errors.ts";
+// A quantized constant is two tensors here: "<name>", and "<name>.scales", BF16 [N, K/g] or F32 [N, 1] of XNNPACK's types
+// "qbint4", "qcint4" and "qcint8" [N, K], floats [N, K/g] of the operators' "embedding_byte" and "embedding_4bit".
+import { UnsupportedError } from "../errors.ts";
 import type { ByteSource } from "../sources/source.ts";
-import type { Format, StoredTensor } from "./checkpoint.ts";
+import type { Checkpoint, Completed, Format } from "./checkpoint.ts";
 import {
 	type Extent,
 	isPte,
 	type Pte,
-	type PteTensor,
+	type PteMethod,
 	readPte,
 } from "./pte.ts";
-import type { XnnpackTensor } from "./pte-xnnpack.ts";
-import { elementsOf, storedTensor } from "./stored.ts";
+import { findDecoder } from "./pte-decoder.ts";
+import { traceMethod } from "./pte-flow.ts";
+import { completed, nameWeights } from "./pte-names.ts";
+import { tensorsOf } from "./pte-tensors.ts";
 
 export const pte: Format = {
 	name: "pte",
 	matches: isPte,
 	async open(source) {
-		const program = await readPte(source);
-		const tensors = tensorsOf(program, source);
+		const { program, methods } = await readPte(source);
 		return {
-			tensors,
+			tensors: tensorsOf(program, source),
 			metadata: program.metadata,
-			config: {},
 			program,
-			unsupported: refusal(program),
+			unsupported: alone(program),
+			complete: (config) => named(source, program, methods, config),
 		};
 	},
 };
 
-/** Bits of an element, by type. */
-const BITS: ReadonlyMap<string, number> = new Map([
-	["qbint4", 4],
-	["qcint4", 4],
-	["qcint8", 8],
-	["BOOL", 8],
-	["U8", 8],
-	["I8", 8],
-	["I16", 16],
-	["F16", 16],
-	["BF16", 16],
-	["I32", 32],
-	["F32", 32],
-	["I64", 64],
-	["F64", 64],
-]);
-
-/** Constants of the plans and of their delegates, each once: plans may share them. */
-function tensorsOf(
-	{ plans }: Pte,
+/** What the program is a checkpoint of, where that is certain; or why it is not. */
+async function named(
 	source: ByteSource,
-): Map<string, StoredTensor> {
-	const tensors = new Map<string, StoredTensor>();
-	const places = new Set<string>();
-	const add = (
-		{ offset, bytes }: Extent,
-		name: string,
-		type: string,
-		shape: readonly number[],
-	) => {
-		const expected = bytesOf(type, shape);
-		if (expected !== undefined && !(expected <= bytes))
-			throw new CheckpointError(
-				`${source.name}: ${name} is ${type} [${shape}], which takes ${expected} bytes, but it has ${bytes}`,
-			);
-		// Behind it there may be a gap before the next one.
-		const about = { name, type, shape, bytes: expected ?? bytes };
-		tensors.set(name, storedTensor(source, offset, about));
-	};
-	/** Its own name, or one by its place. */
-	const nameOf = (own: string | undefined, place: string) =>
-		own !== undefined && !tensors.has(own) ? own : place;
-	const isNew = ({ offset, bytes }: Extent) => {
-		const before = places.size;
-		return places.add(`${offset} ${bytes}`).size > before;
-	};
-
-	for (const { name: plan, tensors: own, delegates } of plans) {
-		for (const [i, tensor] of own.entries()) {
-			const { constant, shape } = tensor;
-			if (constant && isNew(constant))
-				add(
-					constant,
-					nameOf(tensor.name, `${plan}.${i}`),
-					typeOf(tensor),
-					shape,
-				);
-		}
-		for (const [d, { id, xnnpack }] of delegates.entries())
-			for (const [i, constant] of (xnnpack?.constants ?? []).entries()) {
-				const { key, type, shape, weights, scales } = constant;
-				if (!weights || !isNew(weights)) continue;
-				const name = nameOf(key, `${plan}.${id}.${d}.${i}`);
-				add(weights, name, type, shape);
-				if (scales)
-					add(scales, `${name}.scales`, ...scaleType(constant, name, source));
-			}
+	program: Pte,
+	methods: readonly PteMethod[],
+	config: Checkpoint["config"],
+): Promise<Completed> {
+	const { name } = program;
+	try {
+		const decoder = findDecoder(traceMethod(onlyOne(methods)));
+		const weights = nameWeights(decoder, config);
+		for (const { name, zeros } of weights)
+			if (zeros && !(await isZero(source, zeros)))
+				throw new UnsupportedError(`${name} has zero points other than zero`);
+		return {
+			tensors: tensorsOf(program, source, weights),
+			config: completed(decoder, config),
+			unsupported: undefined,
+		};
+	} catch (error) {
+		if (error instanceof UnsupportedError)
+			return { unsupported: `${name}: ${error.message}; ${INSTEAD}` };
+		throw error;
 	}
-	return tensors;
 }
 
-/** The type of a tensor whose elements lie in the order that its shape says; of any other one that nobody reads. */
-function typeOf({ type, dimOrder }: PteTensor): string {
-	const isRowMajor = dimOrder.every((dim, i) => dim === i);
-	return isRowMajor ? type : `${type} in dimension order ${dimOrder}`;
-}
-
-/** XNNPACK's scales are bf16 by group, f32 by row. */
-function scaleType(
-	{ shape, groupSize }: XnnpackTensor,
-	name: string,
-	{ name: file }: ByteSource,
-): [type: string, shape: readonly number[]] {
-	const [rows = 0, cols = 0] = shape;
-	if (groupSize === 0) return ["F32", [rows, 1]];
-	if (cols % groupSize !== 0)
-		throw new CheckpointError(
-			`${file}: ${name} [${shape}] has a scale per ${groupSize} columns, which do not divide ${cols}`,
-		);
-	return ["BF16", [rows, cols / groupSize]];
-}
-
-/** Undefined for types that are not known. NaN for a shape that cannot be. */
-function bytesOf(type: string, shape: readonly number[]): number | undefined {
-	const bits = BITS.get(type);
-	if (bits === undefined) return undefined;
-	if (shape.some((size) => size < 0)) return Number.NaN;
-	return Math.ceil(((elementsOf(shape) ?? Number.NaN) * bits) / 8);
-}
-
-/** What is missing to load a model, and what to load instead. */
-function refusal({ name, plans }: Pte): string {
-	const constants = plans.flatMap(({ tensors }) =>
-		tensors.filter(({ constant }) => constant),
+function onlyOne(methods: readonly PteMethod[]): PteMethod {
+	const [method, other] = methods;
+	if (method && !other) return method;
+	const names = methods.map(({ name }) => name).join(", ");
+	throw new UnsupportedError(
+		`an ExecuTorch program with the methods ${names || "none"}, expected one, from token ids to logits`,
 	);
-	const delegates = plans.flatMap((plan) => plan.delegates);
-	const inside = delegates.flatMap((d) => d.xnnpack?.constants ?? []);
-	const named = constants.filter((tensor) => tensor.name !== undefined).length;
-	const opaque = delegates.filter((d) => d.xnnpack === undefined);
+}
+
+/** Why nothing can be loaded from a program without config.json. */
+function alone({ name, plans }: Pte): string {
+	const opaque = plans
+		.flatMap(({ delegates }) => delegates)
+		.filter(({ xnnpack }) => xnnpack === undefined);
 	const ids = [...new Set(opaque.map(({ id }) => id))].join(", ");
 	return [
-		`${name}: an ExecuTorch program, compiled for another runtime`,
-		`${constants.length + inside.length - named} of its ${constants.length + inside.length} constants have no name that says which weight they are, and config.json's values are not in it`,
+		`${name}: an ExecuTorch program, in which weights have no names and config.json's values are missing; without that file beside it, it cannot be told what they are`,
 		...(ids ? [`${ids} keeps weights in a form of its own`] : []),
-		"load the checkpoint that it was exported from: the repository that publishes it has pytorch_model.bin or safetensors files, or names the model that has",
+		INSTEAD,
 	].join("; ");
+}
+
+const INSTEAD =
+	"load the checkpoint that it was exported from: the repository that publishes it has pytorch_model.bin or safetensors files, or names the model that has";
+
+async function isZero(source: ByteSource, place: Extent): Promise<boolean> {
+	const bytes = await source.read(place.offset, place.bytes);
+	return bytes.every((byte) => byte === 0);
 }

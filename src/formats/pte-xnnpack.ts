@@ -11,6 +11,7 @@ import { CheckpointError } from "../errors.ts";
 import type { ByteSource } from "../sources/source.ts";
 import { readFlatbuffer, type Table } from "./flatbuffer.ts";
 import type { Extent } from "./pte.ts";
+import { type XnnpackNode, xnnpackNode } from "./pte-xnnpack-node.ts";
 
 export interface XnnpackGraph {
 	readonly nodes: number;
@@ -34,9 +35,24 @@ export interface XnnpackTensor {
 	readonly scales: Extent | undefined;
 }
 
+/** A delegate's blob: what is in its graph, and what the graph computes. */
+export interface XnnpackBlob {
+	readonly graph: XnnpackGraph;
+	/** In the order of execution. */
+	readonly nodes: readonly XnnpackNode[];
+	/** By the numbers that nodes have for them. */
+	readonly values: ReadonlyMap<number, XnnpackValue>;
+}
+
+export interface XnnpackValue extends XnnpackTensor {
+	readonly isConstant: boolean;
+	/** Place among the arguments of the call that runs the delegate, where it is one of them. */
+	readonly argument: number | undefined;
+	readonly isInput: boolean;
+}
+
 const HEADER_BYTES = 30;
 const MAX_GRAPH_BYTES = 1 << 26;
-const FULLY_CONNECTED = 2;
 const QUANTIZED_VALUE = 2;
 const PER_CHANNEL = 1;
 const PER_GROUP = 4;
@@ -55,7 +71,7 @@ export async function readXnnpack(
 	source: ByteSource,
 	blob: Extent,
 	namedData: ReadonlyMap<string, Extent>,
-): Promise<XnnpackGraph> {
+): Promise<XnnpackBlob> {
 	const where = `${source.name}: XNNPACK delegate at ${blob.offset}`;
 	const head = await source.read(
 		blob.offset,
@@ -92,11 +108,17 @@ export async function readXnnpack(
 			}
 			return { offset: blob.offset + at, bytes: found.bytes };
 		};
-		const values = new Map<number, XnnpackTensor>();
+		const values = new Map<number, XnnpackValue>();
+		const inputs = new Set(root.i32s(4));
+		const outputs = new Set(root.i32s(5));
 		for (const [id, value] of root.tables(2).map(numberedValue)) {
-			const { weightIndex, scaleIndex, ownScales, ...about } = value;
+			const { weightIndex, scaleIndex, ownScales, external, ...about } = value;
+			const isInput = inputs.has(id);
 			values.set(id, {
 				...about,
+				isConstant: weightIndex !== 0,
+				isInput,
+				argument: isInput || outputs.has(id) ? external : undefined,
 				key: data[weightIndex]?.key || undefined,
 				weights: extent(weightIndex),
 				scales:
@@ -107,17 +129,27 @@ export async function readXnnpack(
 					}),
 			});
 		}
-		const nodes = root.tables(1);
-		return {
+		const nodes = root.tables(1).map(xnnpackNode);
+		const graph = {
 			nodes: nodes.length,
-			constants: [...values.values()].filter(({ weights }) => weights),
+			constants: [...values.values()]
+				.filter(({ weights }) => weights)
+				.map(tensorOf),
 			linears: nodes
-				.filter((node) => node.u8(0) === FULLY_CONNECTED)
-				.map((node) => values.get(node.table(1)?.u32(1) ?? 0))
-				.filter((value) => value !== undefined),
+				.map(({ filter }) => filter !== undefined && values.get(filter))
+				.filter((value) => value !== undefined && value !== false)
+				.map(tensorOf),
 		};
+		return { graph, nodes, values };
 	});
 }
+
+const tensorOf = ({
+	isConstant,
+	argument,
+	isInput,
+	...tensor
+}: XnnpackValue): XnnpackTensor => tensor;
 
 /** A value of the graph by its id. */
 function numberedValue(table: Table) {
@@ -134,8 +166,14 @@ function numberedValue(table: Table) {
 		groupSize: kind === PER_GROUP ? (params?.u32(2) ?? 0) : 0,
 		weightIndex: tensor?.u32(3) ?? 0,
 		scaleIndex: scaleSlot ? (params?.u32(scaleSlot) ?? 0) : 0,
-		// Early files have the scales of rows, f32, in the graph itself.
-		ownScales: kind === PER_CHANNEL ? params?.extent(0, 4) : undefined,
+		// Early files have the scales in the graph itself: of rows f32, of groups bf16.
+		ownScales:
+			kind === PER_CHANNEL
+				? params?.extent(0, 4)
+				: kind === PER_GROUP
+					? params?.extent(3, 2)
+					: undefined,
+		external: tensor?.u32(4) ?? 0,
 	};
 	return [tensor?.u32(6) ?? 0, value] as const;
 }

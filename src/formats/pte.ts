@@ -1,5 +1,5 @@
-// ExecuTorch programs (.pte): what is in them, for people who look. They are programs for another runtime;
-// pte-checkpoint.ts says why no model is loaded from one.
+// ExecuTorch programs (.pte): what is in them. They are programs for another runtime; pte-checkpoint.ts says what of a model
+// can be had from one.
 //
 //   0  u32 offset of the root table   4  "ET12"
 //   8  "eh00"   12  u32 header bytes   16  u64 program bytes   24  u64 segment base   32  u64 segment bytes
@@ -8,7 +8,12 @@
 import { CheckpointError } from "../errors.ts";
 import type { ByteSource } from "../sources/source.ts";
 import { readFlatbuffer, type Table } from "./flatbuffer.ts";
-import { readXnnpack, type XnnpackGraph } from "./pte-xnnpack.ts";
+import { type MethodTables, readMethod } from "./pte-method.ts";
+import {
+	readXnnpack,
+	type XnnpackBlob,
+	type XnnpackGraph,
+} from "./pte-xnnpack.ts";
 
 /** Bytes [offset, offset + bytes) of the file. */
 export interface Extent {
@@ -62,27 +67,21 @@ export interface PteDelegate {
 
 /** Without weights, which lie in segments, programs take a few megabytes. */
 const MAX_PROGRAM_BYTES = 1 << 28;
-const TENSOR = 5;
-const SCALAR_TYPES = new Map([
-	[0, "U8"],
-	[1, "I8"],
-	[2, "I16"],
-	[3, "I32"],
-	[4, "I64"],
-	[5, "F16"],
-	[6, "F32"],
-	[7, "F64"],
-	[11, "BOOL"],
-	[15, "BF16"],
-]);
-
 /** Whether a file that begins with these bytes is an ExecuTorch program. */
 export function isPte(head: Uint8Array): boolean {
 	return new TextDecoder().decode(head.subarray(4, 8)) === "ET12";
 }
 
+/** A method with all that running it takes to know: what it calls, and the graphs of its delegates. */
+export interface PteMethod extends MethodTables {
+	/** Undefined for backends whose data is opaque. */
+	readonly graphs: readonly (XnnpackBlob | undefined)[];
+}
+
 /** Reads a program's description. Throws CheckpointError where it is damaged. */
-export async function readPte(source: ByteSource): Promise<Pte> {
+export async function readPte(
+	source: ByteSource,
+): Promise<{ program: Pte; methods: readonly PteMethod[] }> {
 	const { name, size } = source;
 	const head = await source.read(0, Math.min(40, size));
 	if (!isPte(head)) {
@@ -98,33 +97,59 @@ export async function readPte(source: ByteSource): Promise<Pte> {
 			`${name}: a program of ${programBytes} bytes and segments from ${base} on are announced, the file has ${size}`,
 		);
 	}
-	const program = await source.read(0, programBytes);
-	const parsed = readFlatbuffer(program, name, (root) =>
+	const description = await source.read(0, programBytes);
+	const parsed = readFlatbuffer(description, name, (root) =>
 		readProgram(root, base, size, name),
 	);
 	// Methods may share a delegate, but what they read together is at most the file.
-	const graphs = new Map<number, XnnpackGraph>();
+	const blobs = new Map<number, XnnpackBlob>();
 	let delegateBytes = 0;
 	const plans: PtePlan[] = [];
-	for (const { delegates, ...plan } of parsed.plans) {
-		const opened: PteDelegate[] = [];
-		for (const { id, data } of delegates) {
-			let xnnpack = graphs.get(data.offset);
-			if (id === "XnnpackBackend" && xnnpack === undefined) {
+	const methods: PteMethod[] = [];
+	for (const tables of parsed.methods) {
+		const graphs: (XnnpackBlob | undefined)[] = [];
+		for (const { id, data } of tables.delegates) {
+			let blob = blobs.get(data.offset);
+			if (id === "XnnpackBackend" && blob === undefined) {
 				delegateBytes += data.bytes;
 				if (delegateBytes > size) {
 					throw new CheckpointError(
 						`${name}: delegates take ${delegateBytes} bytes, the file has ${size}`,
 					);
 				}
-				xnnpack = await readXnnpack(source, data, parsed.namedData);
-				graphs.set(data.offset, xnnpack);
+				blob = await readXnnpack(source, data, parsed.namedData);
+				blobs.set(data.offset, blob);
 			}
-			opened.push({ id, bytes: data.bytes, xnnpack });
+			graphs.push(blob);
 		}
-		plans.push({ ...plan, delegates: opened });
+		methods.push({ ...tables, graphs });
+		plans.push(planOf(tables, graphs));
 	}
-	return { name, bytes: size, ...parsed, plans };
+	const { version, metadata, namedData } = parsed;
+	const program = { name, bytes: size, version, metadata, plans, namedData };
+	return { program, methods };
+}
+
+function planOf(
+	{ name, operators, values, inputs, outputs, delegates }: MethodTables,
+	graphs: readonly (XnnpackBlob | undefined)[],
+): PtePlan {
+	const tensors = values.map(({ tensor }) => tensor);
+	const isTensor = (t: PteTensor | undefined) => t !== undefined;
+	const pick = (indices: readonly number[]) =>
+		indices.map((i) => tensors[i]).filter(isTensor);
+	return {
+		name,
+		operators,
+		tensors: tensors.filter(isTensor),
+		inputs: pick(inputs),
+		outputs: pick(outputs),
+		delegates: delegates.map(({ id, data }, i) => ({
+			id,
+			bytes: data.bytes,
+			xnnpack: graphs[i]?.graph,
+		})),
+	};
 }
 
 function readProgram(root: Table, base: number, size: number, file: string) {
@@ -176,72 +201,19 @@ function readProgram(root: Table, base: number, size: number, file: string) {
 	);
 
 	const metadata: Record<string, PteLiteral> = {};
-	const plans = [];
+	const methods: MethodTables[] = [];
 	for (const plan of root.tables(1)) {
-		const name = plan.string(0) ?? "";
-		const values = plan.tables(2);
-		const outputs = plan.i32s(4);
-		const operators = plan.tables(6).map((t) => {
-			const overload = t.string(1);
-			return (t.string(0) ?? "") + (overload ? `.${overload}` : "");
-		});
-		const delegates = plan.tables(7).map((t) => {
-			const id = t.string(0) ?? "";
-			const place = t.table(1);
-			const index = place?.u32(1) ?? 0;
-			const data = place?.u8(0) === 1 ? segment(index, id) : inline[index];
-			if (data) return { id, data };
-			throw new CheckpointError(`${file}: ${name} has no data for its ${id}`);
-		});
+		const method = readMethod(plan, file, { constant, segment, inline });
+		const { name, values, operators, delegates, outputs } = method;
 		const only = outputs.length === 1 ? values[outputs[0]!] : undefined;
-		const value = only && literal(only);
-		if (value !== undefined && operators.length + delegates.length === 0) {
-			Object.defineProperty(metadata, name, { value, enumerable: true });
-			continue;
-		}
-		const tensorOf = (value: Table | undefined): PteTensor | undefined => {
-			if (value?.u8(0) !== TENSOR) return undefined;
-			const tensor = value.table(1);
-			if (tensor === undefined) return undefined;
-			const type = tensor.i8(0);
-			return {
-				name: tensor.table(9)?.string(1),
-				type: SCALAR_TYPES.get(type) ?? `?${type}`,
-				shape: tensor.i32s(2),
-				dimOrder: tensor.u8s(3),
-				constant: constant(tensor.u32(5)),
-			};
-		};
-		const tensors = values.map(tensorOf);
-		const pick = (indices: readonly number[]) =>
-			indices.map((i) => tensors[i]).filter((t) => t !== undefined);
-		plans.push({
-			name,
-			operators,
-			delegates,
-			tensors: tensors.filter((t) => t !== undefined),
-			inputs: pick(plan.i32s(3)),
-			outputs: pick(outputs),
-		});
+		const isConstant =
+			only?.literal !== undefined && operators.length + delegates.length === 0;
+		if (isConstant)
+			Object.defineProperty(metadata, name, {
+				value: only.literal,
+				enumerable: true,
+			});
+		else methods.push(method);
 	}
-	return { version: root.u32(0), metadata, plans, namedData };
-}
-
-/** A value that is no tensor and no list; undefined for those. */
-function literal(value: Table): PteLiteral | undefined {
-	const content = value.table(1);
-	switch (value.u8(0)) {
-		case 1:
-			return null;
-		case 2:
-			return content?.i64(0) ?? 0;
-		case 3:
-			return content?.u8(0) === 1;
-		case 4:
-			return content?.f64(0) ?? 0;
-		case 6:
-			return content?.string(0) ?? "";
-		default:
-			return undefined;
-	}
+	return { version: root.u32(0), metadata, methods, namedData };
 }

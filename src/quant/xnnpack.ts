@@ -1,32 +1,52 @@
-// Weights [N, K] of linear layers as XNNPACK's graphs hold them, in ExecuTorch programs:
+// Weights P [N, K] of ExecuTorch programs: of linear layers, as XNNPACK's graphs hold them, and of embeddings, as operators do:
 //
-//   qbint4   P [N, K/2 bytes]: codes u, the even column in the low half of a byte; P.scales BF16 [N, K/g]
-//   qcint4   the same with P.scales F32 [N, 1]
-//   qcint8   P [N, K]: codes q; P.scales F32 [N, 1]
+//   qbint4           codes u, [N, K/2 bytes], the even column in the low half of a byte; P.scales BF16 [N, K/g]
+//   qcint4           the same with P.scales F32 [N, 1]
+//   qcint8           codes q, [N, K]; P.scales F32 [N, 1]
+//   embedding_4bit   codes u as above; P.scales T [N, K/g]
+//   embedding_byte   codes q as above; P.scales T [N, K/g]
 //
 //   w = q · s,  q = u − 8        Bits per weight: 4.5 (g32), 4 + 32/K, 8 + 32/K
 import { CheckpointError, UnsupportedError } from "../errors.ts";
 import type { Checkpoint, StoredTensor } from "../formats/checkpoint.ts";
 import { affineDecoder, affineLayout, blockLabel, int8 } from "./affine.ts";
-import { widen } from "./floats.ts";
+import { type Precision, widen } from "./floats.ts";
 import { unpack } from "./packed-codes.ts";
 import {
 	expectTensor,
 	expectWeights,
+	SCALE_TYPES,
 	scalePlane,
 	tensorPlane,
 } from "./planes.ts";
-import type { Scheme, StoredMatrix } from "./scheme.ts";
+import type { ActivationForm, Scheme, StoredMatrix } from "./scheme.ts";
 
 interface Kind {
+	/** For people. */
+	readonly name: string;
 	readonly bits: 4 | 8;
-	readonly scales: "BF16" | "F32";
+	readonly scales: readonly string[];
+	readonly activation: ActivationForm;
 }
 
+const xnnpackKind = (bits: 4 | 8, scales: "BF16" | "F32"): Kind => ({
+	name: "XNNPACK",
+	bits,
+	scales: [scales],
+	activation: "token-asymmetric",
+});
+const embeddingKind = (bits: 4 | 8): Kind => ({
+	name: "ExecuTorch embedding",
+	bits,
+	scales: SCALE_TYPES,
+	activation: "f32",
+});
 const KINDS: ReadonlyMap<string, Kind> = new Map([
-	["qbint4", { bits: 4, scales: "BF16" }],
-	["qcint4", { bits: 4, scales: "F32" }],
-	["qcint8", { bits: 8, scales: "F32" }],
+	["qbint4", xnnpackKind(4, "BF16")],
+	["qcint4", xnnpackKind(4, "F32")],
+	["qcint8", xnnpackKind(8, "F32")],
+	["embedding_4bit", embeddingKind(4)],
+	["embedding_byte", embeddingKind(8)],
 ]);
 const SCALES = ".scales";
 
@@ -61,7 +81,7 @@ function matrix(
 	if (scales === undefined)
 		throw new CheckpointError(`${file}: ${name} has no scales`);
 	const groups = scales.shape[1] ?? 1;
-	expectTensor(scales, [kind.scales], [rows, groups]);
+	expectTensor(scales, kind.scales, [rows, groups]);
 	if ((cols * bits) % 8 !== 0 || cols % groups !== 0)
 		throw new CheckpointError(
 			`${file}: ${name} has ${cols} columns of ${bits} bits with ${groups} scales, expected whole bytes and groups`,
@@ -73,14 +93,14 @@ function matrix(
 	] as const;
 	const bytes = codes.bytes + scales.bytes;
 	return {
-		scheme: `XNNPACK int${bits} ${blockLabel(block, cols)}`,
+		scheme: `${kind.name} int${bits} ${blockLabel(block, cols)}`,
 		name,
 		shape,
 		rows,
 		cols,
 		bitsPerWeight: (8 * bytes) / (rows * cols),
 		bytes,
-		activation: "token-asymmetric",
+		activation: kind.activation,
 		block,
 		planes,
 		precision: "F32",
@@ -88,7 +108,7 @@ function matrix(
 			bits,
 			block,
 			cols,
-			scaleType: kind.scales,
+			scaleType: scales.type as Precision,
 			zeros: false,
 			codes: bits === 4 ? "packed" : "i8",
 		}),
@@ -106,7 +126,7 @@ function matrix(
 				return values;
 			},
 			scales: async (lo, hi) =>
-				widen(kind.scales, await planes[1].read(lo, hi)),
+				widen(scales.type, await planes[1].read(lo, hi)),
 		}),
 	};
 }
