@@ -7,7 +7,8 @@
 //
 //   byte of A, B, C:  code | bits 2-4 << 5          of D, E:  code | bit of columns 28-31 << 5 | bits 0-1 << 6
 
-import { fourOf, NARROW, openCodes } from "./super-blocks";
+import { NARROW, openCodes } from "./opened-block";
+import { fourOf } from "./super-blocks";
 
 const MASKS: usize = memory.data<u32>(
   [

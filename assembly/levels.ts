@@ -8,7 +8,7 @@
 
 import { dotOfBytes, dotsAreSigned, lowNibbles } from "./int8";
 import { lookup } from "./simd";
-import { NARROW, openCodes } from "./super-blocks";
+import { NARROW, openCodes } from "./opened-block";
 import { storeTransposed } from "./tile";
 
 export const GROUP_BYTES: usize = 256;

@@ -7,7 +7,8 @@
 
 import { lowNibbles } from "./int8";
 import { half, halfAt } from "./tile";
-import { blockMinimum, halves, openD, openDmin, openMinimums, openScales, pairs } from "./super-blocks";
+import { halves, openD, openDmin, openMinimums, openScales, pairs } from "./opened-block";
+import { blockMinimum } from "./super-blocks";
 
 const DMIN: usize = 32;
 const LOW: usize = 64;

@@ -2,7 +2,7 @@
 //
 //   byte c:  code of column c | of column 4 + c << 2 | of column 8 + c << 4 | of column 12 + c << 6
 
-import { NARROW, openCodes, openedCodes } from "./super-blocks";
+import { NARROW, openCodes, openedCodes } from "./opened-block";
 
 /** Opens the codes of a block of 256 columns. */
 export function openTwoBits(opened: usize, codes: usize): void {

@@ -1,6 +1,6 @@
 import { F32, QD8, Scratch } from "../types";
 import { GROUP, QB8_BYTES, qd8RowBytes } from "../int8";
-import { BLOCK_COLUMNS, QK8_BYTES } from "../super-blocks";
+import { BLOCK_COLUMNS, QK8_BYTES } from "../super-products";
 import { geglu_f32, swiglu_f32 } from "./elementwise";
 import { rmsnorm_f32 } from "./norm";
 import { quantize_f32_qb8, quantize_f32_qd8, quantize_f32_qs8 } from "./quantize";

@@ -14,7 +14,8 @@ import { codesBytes, DOT32, GROUP, lowNibbles, PLAIN, QB8_BYTES, scaledSum, SCAL
 import { E2M1, GROUP_BYTES, howOf, IQ4, levelOf, Levels, openLevels, packLevels, tableOf, vectorAt, zeroOf } from "../levels";
 import { gemmScaled } from "../matrix";
 import { lookup } from "../simd";
-import { addProducts, halves } from "../super-blocks";
+import { halves } from "../opened-block";
+import { addProducts } from "../super-products";
 import { half, halfAt, ROWS } from "../tile";
 
 /** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */

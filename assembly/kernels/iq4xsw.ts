@@ -15,10 +15,9 @@ import { Bytes, F32, F32Or0, I32, IQ4XSW, QD8, Scratch } from "../types";
 import { DOT32, lowNibbles, PLAIN } from "../int8";
 import { GROUP_BYTES, howOf, IQ4, levelOf, openLevels, packLevels, tableOf, zeroOf } from "../levels";
 import { lookup } from "../simd";
-import {
-  addProducts, blockResult, embedSuperBlocks, gemmSuperBlocks, GROUPS_AT, halves, openD, openedCodes, openScales, packSuperBlocks, pairs, QK8_BYTES,
-  QK8_GROUP_BYTES, scaled,
-} from "../super-blocks";
+import { halves, openD, openedCodes, openScales, pairs } from "../opened-block";
+import { blockResult, embedSuperBlocks, gemmSuperBlocks, packSuperBlocks } from "../super-blocks";
+import { addProducts, GROUPS_AT, QK8_BYTES, QK8_GROUP_BYTES, scaled } from "../super-products";
 import { half, halfAt } from "../tile";
 
 const HIGH: usize = 32;

@@ -10,7 +10,8 @@
 
 import { Bytes, F32, F32Or0, I32, Q2KW, QD8, Scratch } from "../types";
 import { dotOfNibbles, lowNibbles } from "../int8";
-import { embedSuperBlocks, gemmSuperBlocks, openD, openDmin, openMinimums, openScales, packSuperBlocks } from "../super-blocks";
+import { openD, openDmin, openMinimums, openScales } from "../opened-block";
+import { embedSuperBlocks, gemmSuperBlocks, packSuperBlocks } from "../super-blocks";
 import { half, halfAt } from "../tile";
 import { openTwoBits, packTwoBits, twoBits } from "../two-bits";
 

@@ -17,7 +17,8 @@
 
 import { Bytes, F32, F32Or0, I32, Q3KW, QD8, Scratch } from "../types";
 import { dotOfNibbles, lowNibbles } from "../int8";
-import { embedSuperBlocks, fourOf, gemmSuperBlocks, NARROW, openCodes, openD, openedCodes, openScales, packSuperBlocks } from "../super-blocks";
+import { NARROW, openCodes, openD, openedCodes, openScales } from "../opened-block";
+import { embedSuperBlocks, fourOf, gemmSuperBlocks, packSuperBlocks } from "../super-blocks";
 import { half, halfAt } from "../tile";
 
 const ZERO: i32 = 4;

@@ -12,9 +12,9 @@
 import { Bytes, F32, F32Or0, I32, Q4KW, QD8, Scratch } from "../types";
 import { dot, DOT16, DOT32, dotOfNibbles, even, lowestNibbles, lowNibbles, odd, PLAIN } from "../int8";
 import { openSixBits, packSixBits, SIX_BITS_BYTES, sixBitMinimum, sixBitScale, sixBitScales, subtractMinimums } from "../six-bits";
-import {
-  addProducts, BLOCK_COLUMNS, blockResult, gemmSuperBlocks, GROUPS_AT, halves, NARROW, openCodes, openedCodes, pairs, QK8_BYTES, QK8_GROUP_BYTES, scaled,
-} from "../super-blocks";
+import { halves, NARROW, openCodes, openedCodes, pairs } from "../opened-block";
+import { blockResult, gemmSuperBlocks } from "../super-blocks";
+import { addProducts, BLOCK_COLUMNS, GROUPS_AT, QK8_BYTES, QK8_GROUP_BYTES, scaled } from "../super-products";
 import { ROWS, storeTransposed } from "../tile";
 
 const GROUP_BYTES: usize = 256;

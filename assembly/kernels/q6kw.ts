@@ -15,10 +15,9 @@
 
 import { Bytes, F32, F32Or0, I32, Q6KW, QD8, Scratch } from "../types";
 import { DOT16, DOT32, dotOfNibbles, lowNibbles, PLAIN } from "../int8";
-import {
-  addProducts, BLOCK_COLUMNS, blockResult, fourOf, gemmSuperBlocks, GROUPS_AT, halves, NARROW, openCodes, openD, openedCodes, openScales, pairs, QK8_BYTES,
-  QK8_GROUP_BYTES, scaled, start,
-} from "../super-blocks";
+import { halves, NARROW, openCodes, openD, openedCodes, openScales, pairs } from "../opened-block";
+import { blockResult, fourOf, gemmSuperBlocks } from "../super-blocks";
+import { addProducts, BLOCK_COLUMNS, GROUPS_AT, QK8_BYTES, QK8_GROUP_BYTES, scaled, start } from "../super-products";
 import { half, halfAt, ROWS } from "../tile";
 
 const ZERO: i32 = 32;

@@ -8,7 +8,7 @@
 
 import { F32, QD8 } from "../types";
 import { nearestInteger } from "../simd";
-import { BLOCK_COLUMNS, GROUPS_AT, QK8_BYTES, QK8_GROUP_BYTES } from "../super-blocks";
+import { BLOCK_COLUMNS, GROUPS_AT, QK8_BYTES, QK8_GROUP_BYTES } from "../super-products";
 
 /**
  * Rows of x[rows, k] as qk8, k a multiple of 256, as llama.cpp's Q8_K: d = −m / 127 where m is the block's first element of

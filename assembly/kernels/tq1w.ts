@@ -12,7 +12,8 @@
 
 import { Bytes, F32, F32Or0, I32, QD8, Scratch, TQ1W } from "../types";
 import { dotOfNibbles } from "../int8";
-import { embedSuperBlocks, gemmSuperBlocks, NARROW, openCodes, openD, openedCodes, openOne, packSuperBlocks } from "../super-blocks";
+import { NARROW, openCodes, openD, openedCodes, openOne } from "../opened-block";
+import { embedSuperBlocks, gemmSuperBlocks, packSuperBlocks } from "../super-blocks";
 import { half, halfAt } from "../tile";
 
 const ZERO: i32 = 1;

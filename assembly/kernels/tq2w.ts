@@ -10,7 +10,8 @@
 
 import { Bytes, F32, F32Or0, I32, QD8, Scratch, TQ2W } from "../types";
 import { dotOfNibbles } from "../int8";
-import { embedSuperBlocks, gemmSuperBlocks, openD, openOne, packSuperBlocks } from "../super-blocks";
+import { openD, openOne } from "../opened-block";
+import { embedSuperBlocks, gemmSuperBlocks, packSuperBlocks } from "../super-blocks";
 import { half, halfAt } from "../tile";
 import { openTwoBits, packTwoBits, twoBits } from "../two-bits";
 
