@@ -19,18 +19,19 @@ import {
 	repetitionPenalty,
 	sequenceBias,
 } from "../src/generate/penalties.ts";
-import { createProcessors } from "../src/generate/processors.ts";
+import { createProcessors, createWarpers } from "../src/generate/processors.ts";
 import { resolveOptions } from "../src/generate/resolve.ts";
+import { createGather } from "../src/generate/selection.ts";
 import {
 	epsilonCutoff,
 	etaCutoff,
 	logNormalize,
 	minP,
-	temperature,
 	topH,
 	topK,
 	topP,
 	typical,
+	type Warper,
 } from "../src/generate/warpers.ts";
 
 const OFF = Number.NEGATIVE_INFINITY;
@@ -51,6 +52,24 @@ const kept = (
 	scores: ArrayLike<number>,
 	ids: readonly number[] = [],
 ) => apply(processor, scores, ids).flatMap((s, i) => (s === OFF ? [] : [i]));
+
+/** Scores after warpers, -∞ for what they dropped. */
+function warped(
+	warpers: readonly Warper[],
+	scores: ArrayLike<number>,
+	temperature = 1,
+): number[] {
+	const gather = createGather(scores.length, temperature);
+	let left = gather(Float32Array.from(scores));
+	for (const warp of warpers) left = warp(left);
+	const result = new Array<number>(scores.length).fill(OFF);
+	for (const [i, id] of left.ids.entries()) result[id] = left.scores[i]!;
+	return result;
+}
+
+/** Ids that are still possible after the warper. */
+const left = (warper: Warper, scores: ArrayLike<number>) =>
+	warped([warper], scores).flatMap((s, i) => (s === OFF ? [] : [i]));
 
 const logs = (...p: number[]) => p.map(Math.log);
 
@@ -185,45 +204,47 @@ describe("bans", () => {
 
 describe("warpers, by hand", () => {
 	test("temperature divides", () => {
-		expect(apply(temperature(0.5), [1, -2, OFF])).toEqual([2, -4, OFF]);
+		expect(warped([], [1, -2, OFF], 0.5)).toEqual([2, -4, OFF]);
+		// What falls below all floats is dropped, like what was before.
+		expect(warped([], [1, -1, OFF], 1e-39)).toEqual([Infinity, OFF, OFF]);
 	});
 
 	test("top-k keeps every tie at the threshold", () => {
-		expect(kept(topK(2), [1, 3, 2, 2, 2, 0])).toEqual([1, 2, 3, 4]);
-		expect(kept(topK(1), [1, 3, 3])).toEqual([1, 2]);
-		expect(kept(topK(9), [1, 3])).toEqual([0, 1]);
+		expect(left(topK(2), [1, 3, 2, 2, 2, 0])).toEqual([1, 2, 3, 4]);
+		expect(left(topK(1), [1, 3, 3])).toEqual([1, 2]);
+		expect(left(topK(9), [1, 3])).toEqual([0, 1]);
 	});
 
 	test("top-p keeps the fewest tokens that reach the mass", () => {
 		const scores = logs(0.125, 0.5, 0.25, 0.125);
-		expect(kept(topP(0.5), scores)).toEqual([1]);
-		expect(kept(topP(0.51), scores)).toEqual([1, 2]);
-		expect(kept(topP(0.76), scores)).toEqual([0, 1, 2]); // tie: the lower id
-		expect(kept(topP(0.9), scores)).toEqual([0, 1, 2, 3]);
-		expect(kept(topP(0), scores)).toEqual([1]);
+		expect(left(topP(0.5), scores)).toEqual([1]);
+		expect(left(topP(0.51), scores)).toEqual([1, 2]);
+		expect(left(topP(0.76), scores)).toEqual([0, 1, 2]); // tie: the lower id
+		expect(left(topP(0.9), scores)).toEqual([0, 1, 2, 3]);
+		expect(left(topP(0), scores)).toEqual([1]);
 	});
 
 	test("min-p compares with the most probable token", () => {
-		expect(kept(minP(0.3), logs(0.5, 0.2, 0.14, 0.16))).toEqual([0, 1, 3]);
-		expect(kept(minP(1), [2, 1, 2])).toEqual([0, 2]);
+		expect(left(minP(0.3), logs(0.5, 0.2, 0.14, 0.16))).toEqual([0, 1, 3]);
+		expect(left(minP(1), [2, 1, 2])).toEqual([0, 2]);
 	});
 
 	test("typical may drop the most probable token", () => {
 		// H = 1.0549 nats; distances of −ln p: 0.362, 0.325, 1.937 and 2.630 (see the definition below for many more).
-		expect(kept(typical(0.2), logs(0.5, 0.25, 0.05, 0.025))).not.toContain(0);
+		expect(left(typical(0.2), logs(0.5, 0.25, 0.05, 0.025))).not.toContain(0);
 	});
 
 	test("epsilon and eta keep the most probable token whatever the cutoff", () => {
-		expect(kept(epsilonCutoff(0.2), logs(0.5, 0.3, 0.15, 0.05))).toEqual([
+		expect(left(epsilonCutoff(0.2), logs(0.5, 0.3, 0.15, 0.05))).toEqual([
 			0, 1,
 		]);
-		expect(kept(epsilonCutoff(0.9), logs(0.5, 0.3, 0.2))).toEqual([0]);
+		expect(left(epsilonCutoff(0.9), logs(0.5, 0.3, 0.2))).toEqual([0]);
 		// H = ln 4: η = min(0.3, √0.3 / 4) = 0.137
-		expect(kept(etaCutoff(0.3), logs(0.25, 0.25, 0.25, 0.25))).toHaveLength(4);
+		expect(left(etaCutoff(0.3), logs(0.25, 0.25, 0.25, 0.25))).toHaveLength(4);
 	});
 
 	test("log-normalization gives log-probabilities", () => {
-		const normal = apply(logNormalize, [1, 2, 3, OFF]);
+		const normal = warped([logNormalize], [1, 2, 3, OFF]);
 		expect(normal[3]).toBe(OFF);
 		expect(normal.reduce((sum, s) => sum + Math.exp(s), 0)).toBeCloseTo(1, 6);
 		expect(normal[2]! - normal[0]!).toBeCloseTo(2, 6);
@@ -234,7 +255,7 @@ describe("warpers, by hand", () => {
 const definitions: Record<
 	string,
 	{
-		warp: (parameter: number) => LogitsProcessor;
+		warp: (parameter: number) => Warper;
 		keep: (p: number[], parameter: number) => (id: number) => boolean;
 	}
 > = {
@@ -322,7 +343,7 @@ describe("warpers equal their definitions", () => {
 						const weights = exact.map((s) => Math.exp(s - max));
 						const p = weights.map((weight) => weight / total(weights));
 						const keeps = keep(p, parameter);
-						expect(kept(warp(parameter), exact)).toEqual(
+						expect(left(warp(parameter), exact)).toEqual(
 							exact.flatMap((_, id) => (keeps(id) ? [id] : [])),
 						);
 					},
@@ -338,7 +359,7 @@ describe("warpers equal their definitions", () => {
 				const exact = [...Float32Array.from(scores)];
 				const threshold =
 					[...exact].sort((a, b) => b - a)[Math.min(k, exact.length) - 1] ?? 0;
-				expect(kept(topK(k), exact)).toEqual(
+				expect(left(topK(k), exact)).toEqual(
 					exact.flatMap((s, id) => (s >= threshold ? [id] : [])),
 				);
 			}),
@@ -357,8 +378,8 @@ describe("warpers equal their definitions", () => {
 					const alone = scores.filter((_, i) => !dropped[i]);
 					const ids = scores.flatMap((_, i) => (dropped[i] ? [] : [i]));
 					for (const { warp } of warpers)
-						expect(kept(warp(0.37), masked)).toEqual(
-							kept(warp(0.37), alone).map((i) => ids[i]),
+						expect(left(warp(0.37), masked)).toEqual(
+							left(warp(0.37), alone).map((i) => ids[i]),
 						);
 				},
 			),
@@ -374,13 +395,15 @@ describe("order", () => {
 		ids: number[],
 	) => {
 		const copy = Float32Array.from(scores);
-		for (const process of createProcessors(resolveOptions(options, {}, limits)))
-			process(copy, ids);
-		return [...copy];
+		const resolved = resolveOptions(options, {}, limits);
+		for (const process of createProcessors(resolved)) process(copy, ids);
+		const { doSample, temperature } = resolved;
+		return warped(createWarpers(resolved), copy, doSample ? temperature : 1);
 	};
 
 	test("nothing asked for is nothing done", () => {
 		expect(createProcessors(resolveOptions({}, {}, limits))).toEqual([]);
+		expect(createWarpers(resolveOptions({}, {}, limits))).toEqual([]);
 	});
 
 	test("greedy runs penalties and bans but no warper", () => {
@@ -451,10 +474,9 @@ describe("order", () => {
 	test("do_sample alone applies top-k 50", () => {
 		const wide = { ...limits, vocabularySize: 60 };
 		const scores = Float32Array.from({ length: 60 }, (_, i) => -i);
-		for (const process of createProcessors(
+		const warpers = createWarpers(
 			resolveOptions({}, { do_sample: true }, wide),
-		))
-			process(scores, [0, 0]);
-		expect(scores.filter((s) => s !== OFF)).toHaveLength(50);
+		);
+		expect(warped(warpers, scores).filter((s) => s !== OFF)).toHaveLength(50);
 	});
 });

@@ -23,18 +23,18 @@ import {
 	etaCutoff,
 	logNormalize,
 	minP,
-	temperature,
 	topH,
 	topK,
 	topP,
 	typical,
+	type Warper,
 } from "./warpers.ts";
 
-/** The processors that these options ask for, in the order of transformers: the result depends on it. */
+/** The processors that these options ask for, in the order of transformers: the result depends on it. Warpers come after them. */
 export function createProcessors(
 	options: ResolvedOptions,
 ): readonly LogitsProcessor[] {
-	const { vocabularySize, promptTokens, doSample } = options;
+	const { vocabularySize, promptTokens } = options;
 	const decay = options.exponentialDecayLengthPenalty;
 	const processors: readonly (LogitsProcessor | false | undefined)[] = [
 		options.sequenceBias.length > 0 && sequenceBias(options.sequenceBias),
@@ -64,7 +64,14 @@ export function createProcessors(
 		options.beginSuppressTokens.length > 0 &&
 			beginSuppress(options.beginSuppressTokens, promptTokens),
 		...options.logitsProcessors,
-		doSample && options.temperature !== 1 && temperature(options.temperature),
+	];
+	return processors.filter((processor) => typeof processor === "function");
+}
+
+/** What these options ask for after the processors, in the order of transformers. The first of them, temperature, is the divisor of what is gathered. */
+export function createWarpers(options: ResolvedOptions): readonly Warper[] {
+	const { doSample } = options;
+	const warpers: readonly (Warper | false)[] = [
 		doSample && options.topH !== undefined && topH(options.topH),
 		doSample && options.topK > 0 && topK(options.topK),
 		doSample && options.topP < 1 && topP(options.topP),
@@ -76,5 +83,5 @@ export function createProcessors(
 		doSample && options.etaCutoff > 0 && etaCutoff(options.etaCutoff),
 		options.renormalizeLogits && logNormalize,
 	];
-	return processors.filter((processor) => typeof processor === "function");
+	return warpers.filter((warper) => typeof warper === "function");
 }

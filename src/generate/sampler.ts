@@ -1,10 +1,11 @@
 import { EngineError } from "../errors.ts";
 import type { LogitsProcessor } from "./options.ts";
-import { createProcessors } from "./processors.ts";
+import { createProcessors, createWarpers } from "./processors.ts";
 import { drawSeed, type Random, seededRandom } from "./random.ts";
 import type { ResolvedOptions } from "./resolve.ts";
-import { candidates } from "./selection.ts";
+import { createGather } from "./selection.ts";
 import { softmax } from "./softmax.ts";
+import type { Warper } from "./warpers.ts";
 
 /** Chooses tokens, one after the other, for one text. */
 export interface Sampler {
@@ -21,11 +22,11 @@ export interface Sampler {
 
 export function createSampler(options: ResolvedOptions): Sampler {
 	const processors = createProcessors(options);
+	const warpers = createWarpers(options);
 	const seed = options.doSample ? (options.seed ?? drawSeed()) : undefined;
-	const choose =
-		seed === undefined
-			? (scores: Float32Array) => largest(scores).id
-			: multinomial(seededRandom(seed));
+	const isPlain =
+		seed === undefined && processors.length === 0 && warpers.length === 0;
+	const choose = createChoice(options, warpers, seed);
 	const processed = new Float32Array(
 		processors.length > 0 ? options.vocabularySize : 0,
 	);
@@ -40,17 +41,35 @@ export function createSampler(options: ResolvedOptions): Sampler {
 	return {
 		seed,
 		next(logits, ids) {
-			const { id, areFinite } = largest(logits);
+			const { best, areFinite } = inspect(logits);
 			if (!areFinite && !options.removeInvalidValues)
 				throw notFinite(logits, ids.length);
-			if (processors.length === 0)
-				return seed === undefined ? id : chosen(logits, ids);
+			if (isPlain) return best;
+			if (processors.length === 0) return chosen(logits, ids);
 			processed.set(logits);
 			const pending = processFrom(processors, 0, processed, ids);
 			return pending
 				? pending.then(() => chosen(processed, ids))
 				: chosen(processed, ids);
 		},
+	};
+}
+
+/** How a token is chosen from processed scores; -1 where none can be. */
+function createChoice(
+	{ vocabularySize, temperature }: ResolvedOptions,
+	warpers: readonly Warper[],
+	seed: number | undefined,
+): (scores: Float32Array) => number {
+	const isGreedy = seed === undefined;
+	const choose = isGreedy ? argmax : multinomial(seededRandom(seed));
+	if (isGreedy && warpers.length === 0) return choose;
+	const gather = createGather(vocabularySize, isGreedy ? 1 : temperature);
+	return (scores) => {
+		let candidates = gather(scores);
+		if (candidates.ids.length === 0) return -1;
+		for (const warp of warpers) candidates = warp(candidates);
+		return candidates.ids[choose(candidates.scores)] ?? -1;
 	};
 }
 
@@ -77,18 +96,18 @@ function notFinite(logits: Float32Array, position: number): EngineError {
 }
 
 /**
- * The first of the largest scores, -1 when all are -∞ or NaN; and whether all are finite numbers. Then so is their sum,
- * since doubles go up to 2^896 times the largest f32. Otherwise it is not.
+ * The index of the first of the largest scores, -1 when all are -∞ or NaN; and whether all are finite numbers. Then so
+ * is their sum, since doubles go up to 2^896 times the largest f32. Otherwise it is not.
  */
-function largest(scores: Float32Array): { id: number; areFinite: boolean } {
-	let id = -1;
+function inspect(scores: Float32Array): { best: number; areFinite: boolean } {
+	let best = -1;
 	let max = Number.NEGATIVE_INFINITY;
 	let sum = 0;
 	const compare = (from: number, to: number) => {
 		for (let i = from; i < to; i++) {
 			if (scores[i]! > max) {
 				max = scores[i]!;
-				id = i;
+				best = i;
 			}
 		}
 	};
@@ -104,8 +123,10 @@ function largest(scores: Float32Array): { id: number; areFinite: boolean } {
 	}
 	for (let rest = i; rest < scores.length; rest++) sum += scores[rest]!;
 	compare(i, scores.length);
-	return { id, areFinite: Number.isFinite(sum) };
+	return { best, areFinite: Number.isFinite(sum) };
 }
+
+const argmax = (scores: Float32Array): number => inspect(scores).best;
 
 /**
  * Draws i with probability softmax(s)[i]: the first i at which Σ_{j≤i} e^(s_j − max) exceeds u · Σ e^(s − max);
@@ -113,8 +134,7 @@ function largest(scores: Float32Array): { id: number; areFinite: boolean } {
  */
 function multinomial(random: Random): (scores: Float32Array) => number {
 	return (scores) => {
-		const remaining = candidates(scores);
-		const { weights, sum } = softmax(remaining.scores);
+		const { weights, sum } = softmax(scores);
 		if (!(sum > 0)) return -1;
 		let left = random() * sum;
 		let last = -1;
@@ -123,6 +143,6 @@ function multinomial(random: Random): (scores: Float32Array) => number {
 			last = i;
 			left -= weights[i]!;
 		}
-		return remaining.ids[last]!;
+		return last;
 	};
 }

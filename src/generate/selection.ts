@@ -1,6 +1,6 @@
 /** Moves the entry at `at` down a binary heap until no child comes before it. */
 function siftDown(
-	heap: Int32Array,
+	heap: Int32Array | Float32Array,
 	size: number,
 	at: number,
 	before: (a: number, b: number) => boolean,
@@ -37,19 +37,41 @@ export interface Candidates {
 	readonly scores: Float32Array;
 }
 
-/** Gathers what is not -∞ (NaN included), so that what follows a top-k touches k numbers and not a vocabulary. */
-export function candidates(scores: Float32Array): Candidates {
-	let count = 0;
-	for (let i = 0; i < scores.length; i++)
-		if (scores[i] !== Number.NEGATIVE_INFINITY) count++;
-	const ids = new Int32Array(count);
-	const kept = new Float32Array(count);
-	for (let i = 0, n = 0; n < count; i++) {
-		if (scores[i] === Number.NEGATIVE_INFINITY) continue;
-		kept[n] = scores[i]!;
-		ids[n++] = i;
-	}
-	return { ids, scores: kept };
+/**
+ * Gathers s / T of what is not -∞ (NaN included), so that what follows a top-k touches k numbers and not a vocabulary.
+ * The result lies in memory that the next call takes again.
+ */
+export function createGather(
+	vocabularySize: number,
+	temperature = 1,
+): (scores: Float32Array) => Candidates {
+	const ids = new Int32Array(vocabularySize);
+	const gathered = new Float32Array(vocabularySize);
+	return (scores) => {
+		let count = 0;
+		for (let i = 0; i < scores.length; i++) {
+			const score = Math.fround(scores[i]! / temperature);
+			ids[count] = i;
+			gathered[count] = score;
+			if (score !== Number.NEGATIVE_INFINITY) count++;
+		}
+		return {
+			ids: ids.subarray(0, count),
+			scores: gathered.subarray(0, count),
+		};
+	};
+}
+
+/** Those of the candidates that are at these indices, given in any order. */
+export function pick(
+	{ ids, scores }: Candidates,
+	indices: ArrayLike<number>,
+): Candidates {
+	const ascending = Int32Array.from(indices).sort();
+	return {
+		ids: ascending.map((i) => ids[i]!),
+		scores: Float32Array.from(ascending, (i) => scores[i]!),
+	};
 }
 
 /**
@@ -70,16 +92,24 @@ export function descending(keys: Float32Array | Float64Array): () => number {
 	};
 }
 
-/** The k-th largest score, 1 ≤ k ≤ V, with a heap of the k best so far: one comparison for most of a vocabulary. */
-export function kthLargest(scores: Float32Array, k: number): number {
-	const worse = (a: number, b: number) => scores[a]! < scores[b]!;
-	const best = heapOf(k, worse);
-	let threshold = scores[best[0]!]!;
+/**
+ * Indices of the k largest scores, 1 ≤ k ≤ n, and of all that equal the least of them; of what is not a number in any
+ * case. Keeps a heap of the k best so far: one comparison for most of a vocabulary.
+ */
+export function largest(scores: Float32Array, k: number): number[] {
+	const less = (a: number, b: number) => a < b;
+	// In ascending order it is a heap.
+	const best = scores.slice(0, k).sort();
+	const found = Array.from(best.keys());
+	let threshold = best[0]!;
 	for (let i = k; i < scores.length; i++) {
-		if (scores[i]! <= threshold) continue;
-		best[0] = i;
-		siftDown(best, k, 0, worse);
-		threshold = scores[best[0]!]!;
+		const score = scores[i]!;
+		if (score < threshold) continue;
+		found.push(i);
+		if (score === threshold) continue;
+		best[0] = score;
+		siftDown(best, k, 0, less);
+		threshold = best[0];
 	}
-	return threshold;
+	return found.filter((i) => !(scores[i]! < best[0]!));
 }

@@ -1,42 +1,27 @@
 /*
  * Warpers shape the distribution that a token is drawn from. In their formulas s are the scores as they arrive,
- * p = softmax(s), and "drop" means s = -∞. What an earlier one dropped is no longer looked at.
+ * p = softmax(s). What an earlier one dropped is no longer there.
  */
 import { exp } from "./exp.ts";
-import type { LogitsProcessor } from "./options.ts";
-import { candidates, descending, kthLargest } from "./selection.ts";
+import { type Candidates, descending, largest, pick } from "./selection.ts";
 import { entropy, information, softmax } from "./softmax.ts";
 
-const DROPPED = Number.NEGATIVE_INFINITY;
+/** Takes candidates, at least one, and returns those that are left, with their scores. What it is given stays as it is. */
+export type Warper = (candidates: Candidates) => Candidates;
 
-/** A warper that sees the remaining scores only and names the indices to keep. */
-function keep(
-	choose: (scores: Float32Array) => readonly number[],
-): LogitsProcessor {
-	return (scores) => {
-		const remaining = candidates(scores);
-		scores.fill(DROPPED);
-		for (const i of choose(remaining.scores))
-			scores[remaining.ids[i]!] = remaining.scores[i]!;
-	};
-}
-
-/** s / T */
-export function temperature(value: number): LogitsProcessor {
-	return (scores) => {
-		for (let i = 0; i < scores.length; i++) scores[i]! /= value;
-	};
-}
+/** A warper that names the indices to keep, in any order. */
+const keep =
+	(choose: (scores: Float32Array) => readonly number[]): Warper =>
+	(candidates) =>
+		pick(candidates, choose(candidates.scores));
 
 /** Drops s < the k-th largest: ties at the threshold all survive. */
-export function topK(k: number): LogitsProcessor {
-	return (scores) => {
-		if (k >= scores.length) return;
-		const threshold = kthLargest(scores, k);
-		for (let i = 0; i < scores.length; i++)
-			if (scores[i]! < threshold) scores[i] = DROPPED;
-	};
-}
+export const topK =
+	(k: number): Warper =>
+	(candidates) =>
+		k >= candidates.ids.length
+			? candidates
+			: pick(candidates, largest(candidates.scores, k));
 
 /** Keeps the most probable tokens while the mass strictly before each is < mass; the first always. Ties go to the lower id. */
 export const topP = (mass: number) =>
@@ -131,10 +116,9 @@ export const etaCutoff = (epsilon: number) =>
 	});
 
 /** s − ln Σ e^s */
-export const logNormalize: LogitsProcessor = (scores) => {
-	const remaining = candidates(scores);
-	const nats = information(remaining.scores, softmax(remaining.scores));
-	for (const [i, id] of remaining.ids.entries()) scores[id] = -nats[i]!;
+export const logNormalize: Warper = ({ ids, scores }) => {
+	const nats = information(scores, softmax(scores));
+	return { ids, scores: Float32Array.from(nats, (x) => -x) };
 };
 
 function indices(
