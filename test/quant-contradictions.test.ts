@@ -180,6 +180,33 @@ describe("torchao", () => {
 			/stored as torchao's Int4TilePackedTo4dTensor/,
 		],
 		[
+			"inputs quantized by what the tensor says",
+			all,
+			metadata(
+				{ act_quant_kwargs: { _type: "QuantizeTensorToInt8Kwargs" } },
+				"Int8Tensor",
+			),
+			/w.weight is stored as Int8Tensor with act_quant_kwargs; inputs can be/,
+		],
+		[
+			"inputs quantized with a scale that is stored",
+			[...all, tensor("w._weight_act_quant_scale", "F32", [1])],
+			metadata({}, "Int8Tensor"),
+			/w.weight is stored as Int8Tensor with act_quant_scale; inputs can be/,
+		],
+		[
+			"the same in the names of 0.14",
+			[...all, tensor("w.weight:act_quant_zero_point", "I8", [1])],
+			metadata(),
+			/w.weight is stored as IntxUnpackedToInt8Tensor with act_quant_zero_point/,
+		],
+		[
+			"inputs that are scaled before",
+			[...all, tensor("w._weight_act_pre_scale", "F32", [64])],
+			metadata({ act_quant_kwargs: null }, "Int8Tensor"),
+			/w.weight is stored as Int8Tensor with act_pre_scale; inputs can be/,
+		],
+		[
 			"an unsigned range",
 			all,
 			metadata({ quant_min: 0, quant_max: 15 }, "AffineQuantizedTensor"),

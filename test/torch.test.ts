@@ -9,8 +9,18 @@ import { openCheckpoint } from "../src/formats/open.ts";
 import { torch } from "../src/formats/torch.ts";
 import { findMatrix } from "../src/quant/scheme.ts";
 import { bytesRepository, bytesSource } from "../src/sources/bytes.ts";
-import { fixture, fixtureJson, fixtureSource } from "./fixture.ts";
-import { type Python, writeArchive, writePickle } from "./write-torch.ts";
+import {
+	checkpointOf,
+	fixture,
+	fixtureJson,
+	fixtureSource,
+} from "./fixture.ts";
+import {
+	type Python,
+	writeArchive,
+	writePickle,
+	writeTorch,
+} from "./write-torch.ts";
 import { writeZip, type ZipRecord } from "./write-zip.ts";
 
 const alone: Folder = { file: "made.bin", open: async () => undefined };
@@ -316,6 +326,40 @@ describe("torch: what must be refused", () => {
 	test("something other than a dict of tensors", async () => {
 		await refused(writeArchive([1, 2]), /holds a tuple of 2/);
 		await refused(dict("x"), /holds no tensor/);
+	});
+
+	test.each([
+		[
+			"v1",
+			/activations quantized by .*_int8_asymm_per_token_quant with a dict of 1, expected no quant_kwargs/,
+		],
+		[
+			"v2",
+			/w is stored as Int8Tensor with act_quant_scale; inputs can be floats/,
+		],
+	] as const)("a scale for all inputs, %s", async (generation, message) => {
+		const plain = (dtype: string, shape: number[], bytes: number) => ({
+			dtype,
+			shape,
+			data: new Uint8Array(bytes),
+		});
+		const bytes = writeTorch(
+			{
+				w: {
+					...{ bits: 8, dtype: "float32", shape: [2, 4], block: 4 },
+					dynamic: true,
+					inputScale: plain("float32", [1], 4),
+					codes: plain("int8", [2, 4], 8),
+					scale: plain("float32", [2, 1], 8),
+					zeroPoint: plain("int8", [2, 1], 2),
+				},
+			},
+			generation,
+		);
+		const finding = async () =>
+			findMatrix(checkpointOf(await openBytes(bytes)), "w");
+		await expect(finding()).rejects.toThrow(UnsupportedError);
+		await expect(finding()).rejects.toThrow(message);
 	});
 
 	test("a program, another byte order", async () => {

@@ -33,6 +33,8 @@ export interface Quantized {
 	readonly block: number;
 	/** Whether its input is quantized per token. */
 	readonly dynamic: boolean;
+	/** The scale of its inputs, where they have one for all tokens. */
+	readonly inputScale?: Plain;
 	readonly codes: Plain;
 	readonly scale: Plain;
 	readonly zeroPoint: Plain;
@@ -102,11 +104,13 @@ export function writeTorch(
 	const quantized = (q: Quantized): Python => {
 		const { dtype, shape, bits } = q;
 		if (generation === "v2") {
+			const { inputScale } = q;
 			return wrapper(
-				"torchao.quantization IntxUnpackedToInt8Tensor",
+				`torchao.quantization ${inputScale ? "Int8Tensor" : "IntxUnpackedToInt8Tensor"}`,
 				dtype,
 				shape,
 				{
+					...(inputScale && { act_quant_scale: plain(inputScale) }),
 					qdata: plain(q.codes),
 					scale: plain(q.scale),
 					zero_point: plain(q.zeroPoint),
@@ -153,7 +157,7 @@ export function writeTorch(
 				input_quant_func: {
 					global: "torchao.quantization.quant_api _int8_asymm_per_token_quant",
 				},
-				quant_kwargs: new Map(),
+				quant_kwargs: new Map(q.inputScale && [["scale", plain(q.inputScale)]]),
 			},
 		);
 	};

@@ -43,6 +43,12 @@ export function takeApart(value: QuantizedTensor, where: string): Parts {
 				);
 			}
 			const name = value.state.get("input_quant_func");
+			const fixed = value.state.get("quant_kwargs");
+			if (fixed instanceof Map ? fixed.size > 0 : fixed != null) {
+				throw new UnsupportedError(
+					`${where}: activations quantized by ${show(name)} with ${show(fixed)}, expected no quant_kwargs`,
+				);
+			}
 			const activation = isGlobal(name)
 				? ACTIVATIONS[name.global.slice(name.global.lastIndexOf(".") + 1)]
 				: undefined;
@@ -73,15 +79,10 @@ export function takeApart(value: QuantizedTensor, where: string): Parts {
 			);
 		}
 		case "Int8Tensor":
-			if (value.state.get("act_quant_kwargs") != null) {
-				throw new UnsupportedError(
-					`${where}: an Int8Tensor with quantized activations`,
-				);
-			}
 			return describe(
 				"Int8Tensor",
 				value,
-				{},
+				inputAttributes(value.state),
 				dataOf(value.state, "qdata", where),
 				where,
 			);
@@ -166,6 +167,16 @@ function dataOf(
 		parts[name] = value;
 	}
 	return parts;
+}
+
+/** What says how the input is changed, for an error: act_quant_kwargs, act_quant_scale, … */
+function inputAttributes(state: State): Record<string, string> {
+	const set = [...state].filter(
+		([key, value]) => String(key).startsWith("act_") && value != null,
+	);
+	return Object.fromEntries(
+		set.map(([key, value]) => [String(key), show(value)]),
+	);
 }
 
 /** v2's activation quantization; in August 2025 it was a boolean of another name. */

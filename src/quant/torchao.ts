@@ -36,8 +36,19 @@ const ACTIVATIONS: ReadonlyMap<string, ActivationForm> = new Map([
 	["int8_sym_per_token", "token-symmetric"],
 ]);
 const PARTS = ["qdata", "scale", "zero_point"] as const;
+/** Parts by which a layer's input is scaled, or quantized with what was found before: nothing computes with them. */
+const INPUT_PARTS = [
+	"act_quant_scale",
+	"act_quant_zero_point",
+	"act_pre_scale",
+] as const;
+type Part = (typeof PARTS)[number] | (typeof INPUT_PARTS)[number];
 /** What 0.14 puts after the colon. */
-const OLD_PARTS: ReadonlySet<string> = new Set([...PARTS, "_data"]);
+const OLD_PARTS: ReadonlySet<string> = new Set([
+	...PARTS,
+	...INPUT_PARTS,
+	"_data",
+]);
 
 export const torchao: Scheme = {
 	name: "torchao",
@@ -71,7 +82,9 @@ export const torchao: Scheme = {
 
 /** "a.b._weight_qdata" → "a.b.weight" */
 function withoutPart(tensor: string): string | undefined {
-	const part = PARTS.find((part) => tensor.endsWith(`_${part}`));
+	const part = [...INPUT_PARTS, ...PARTS].find((part) =>
+		tensor.endsWith(`_${part}`),
+	);
 	if (part === undefined) return undefined;
 	const stem = tensor.slice(0, -part.length - 1);
 	const dot = stem.lastIndexOf(".") + 1;
@@ -109,7 +122,7 @@ function describe(
 function partOf(
 	{ tensors }: Checkpoint,
 	name: string,
-	part: (typeof PARTS)[number],
+	part: Part,
 ): StoredTensor | undefined {
 	const dot = name.lastIndexOf(".") + 1;
 	return (
@@ -125,6 +138,7 @@ async function quantizedMatrix(
 ): Promise<StoredMatrix> {
 	const where = `${checkpoint.name}: ${name}`;
 	const bits = bitsOf(type, data, where);
+	checkInput(checkpoint, name, { type, data });
 	const [codes, scale, zeroPoint] = PARTS.map((part) =>
 		partOf(checkpoint, name, part),
 	);
@@ -190,6 +204,23 @@ async function quantizedMatrix(
 			}),
 		}),
 	};
+}
+
+/** Throws UnsupportedError where the input is to be changed in a way that `activation_quantization` does not say. */
+function checkInput(
+	checkpoint: Checkpoint,
+	name: string,
+	{ type, data }: Description,
+): void {
+	const attribute = Object.keys(data).find(
+		(key) =>
+			key.startsWith("act_") && data[key] !== null && data[key] !== undefined,
+	);
+	const part = INPUT_PARTS.find((part) => partOf(checkpoint, name, part));
+	if (attribute ?? part)
+		throw new UnsupportedError(
+			`${checkpoint.name}: ${name} is stored as ${type} with ${attribute ?? part}; inputs can be floats, or quantized per token as activation_quantization says`,
+		);
 }
 
 /** Bits of the codes. */
