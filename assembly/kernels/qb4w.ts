@@ -11,6 +11,9 @@
 //   x as f32:  y[t, j] = Σ over groups of scale · Σ_c x[t, c] · q[j, c]
 //   x as qb8:  y[t, j] = Σ over groups of scale · d · Σ_c x[t, c] · q[j, c]
 //   x as qd8:  y[t, j] = s · (Σ over groups of scale · Σ_c x[t, c] · q[j, c] − z · R[j])
+//
+// compressed-tensors defines w as that product rounded to the scale's type, bf16 as a rule. Kernels take the scale out of the
+// sum instead, which a rounding of each product would forbid: the difference is at most 2^-9 of each weight.
 
 import { Bytes, F32, F32Or0, I32, QB4W, QD8, Scratch } from "../types";
 import {

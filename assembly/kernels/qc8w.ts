@@ -11,6 +11,8 @@
 //   R[j] = Σ_c q[j, c] − z[j]
 //   x as f32:  y[t, j] = Σ over groups of scale[j] · Σ_c x[t, c] · (q[j, c] − z[j])
 //   x as qd8:  y[t, j] = s · scale[j] · (Σ_c x[t, c] · q[j, c] − z[j] · Σ_c x[t, c] − zero point of x · R[j])
+//
+// compressed-tensors defines w as that product rounded to the scale's type, which kernels do not do: see qb4w.ts.
 
 import { Bytes, F32, F32Or0, I32, QC8W, QD8, Scratch } from "../types";
 import { byte } from "../float32";
