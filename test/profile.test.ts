@@ -29,6 +29,12 @@ test.each([1, 2])(
 			ids.length,
 			...new Array(NEW_TOKENS - 1).fill(1),
 		]);
+		expect(profiles.map((p) => p.betweenMs !== undefined)).toEqual([
+			false,
+			...new Array(NEW_TOKENS - 1).fill(true),
+		]);
+		for (const { betweenMs = 0 } of profiles)
+			expect(betweenMs).toBeGreaterThanOrEqual(0);
 		for (const { parts, instructions, programMs, stepMs } of profiles) {
 			expect(parts).toBe(threads);
 			const kernels = instructions.flatMap((i) => i.calls);

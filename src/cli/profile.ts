@@ -48,12 +48,11 @@ function fastest<T>(all: readonly T[], ms: (each: T) => number): T[] {
 
 /** From one step of `rows` rows to the next one, where no other step lies between. */
 function meanGap(profiles: readonly StepProfile[], rows: number): number {
-	const gaps: number[] = [];
-	for (const [i, step] of profiles.entries()) {
-		const before = profiles[i - 1];
-		if (step.rows === rows && before?.rows === rows)
-			gaps.push(step.startMs - before.startMs - before.stepMs);
-	}
+	const gaps = profiles.flatMap((step, i) =>
+		step.rows === rows && profiles[i - 1]?.rows === rows
+			? [step.betweenMs!]
+			: [],
+	);
 	const kept = fastest(gaps, (gap) => gap);
 	return kept.reduce((sum, gap) => sum + gap, 0) / Math.max(1, kept.length);
 }

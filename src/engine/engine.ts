@@ -128,10 +128,14 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
 	const vocabulary = logits.shape[1] as number;
 	const logitsMemory = memories[logits.buffer.bank]!;
 
+	let ended: number | undefined;
 	const report = (program: Program, step: Step, start: number) => {
 		if (!timings) return;
 		const stepMs = performance.now() - start;
-		onProfile?.(readProfile(program, timings, { ...step, parts, stepMs }));
+		const betweenMs = ended === undefined ? undefined : start - ended;
+		const facts = { ...step, parts, stepMs, betweenMs };
+		onProfile?.(readProfile(program, timings, facts));
+		ended = performance.now();
 	};
 
 	return {

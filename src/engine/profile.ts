@@ -6,8 +6,8 @@ import { type BoundProgram, callCount, run, type Sharing } from "./runner.ts";
 export interface StepProfile extends Step {
 	/** Parts that shared the step. */
 	readonly parts: number;
-	/** When the host began, on the clock of performance.now(). */
-	readonly startMs: number;
+	/** From the end of the step before, whichever program that was, without what it took to tell of it. Undefined for the first step. */
+	readonly betweenMs: number | undefined;
 	/** The whole step as the host sees it: tables, waking the parts, the program, copying logits. */
 	readonly stepMs: number;
 	/** The program on part 0. What instructions do not account for is dispatch. */
@@ -94,13 +94,12 @@ function timeWaits(
 export function readProfile(
 	program: Program,
 	timings: Timings,
-	step: Step & { readonly parts: number; readonly stepMs: number },
+	step: Step & Pick<StepProfile, "parts" | "stepMs" | "betweenMs">,
 ): StepProfile {
 	const firstWait = 1 + callCount(program);
 	let index = 1;
 	return {
 		...step,
-		startMs: performance.now() - step.stepMs,
 		programMs: timings[0]!,
 		instructions: program.instructions.map(({ calls }, i) => ({
 			calls: calls.map((call) => ({
