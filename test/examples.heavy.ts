@@ -1,11 +1,10 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { cpSync, existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { buildSync } from "esbuild";
 import { beforeAll, describe, expect, test } from "vitest";
 import { missingChromium, openChromium } from "./browsers/chromium.ts";
 import { ISOLATION, openSite } from "./runtimes/site.ts";
-import { installed, prepareStage } from "./runtimes/stage.ts";
+import { bundleWorker, installed, prepareStage } from "./runtimes/stage.ts";
 import { openWorkerd } from "./runtimes/workerd.ts";
 
 /** Examples in a folder where the packed package is installed, as a stranger would run them. */
@@ -75,16 +74,7 @@ test("web/pack.js finds the package where it is installed", () => {
 describe("worker.ts", () => {
 	test("streams in workerd", async () => {
 		const folder = join(stage, "examples", "worker");
-		buildSync({
-			entryPoints: [join(stage, "examples", "worker.ts")],
-			outdir: folder,
-			bundle: true,
-			format: "esm",
-			target: "es2022",
-			conditions: ["workerd"],
-			loader: { ".wasm": "copy" },
-			assetNames: "[name]",
-		});
+		bundleWorker(join(stage, "examples", "worker.ts"), folder);
 		const modules = readdirSync(folder).filter((f) => f.endsWith(".wasm"));
 		expect(modules).toHaveLength(4);
 		const worker = await openWorkerd(folder);

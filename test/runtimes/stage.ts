@@ -113,9 +113,15 @@ export function prepareStage(name = "stage"): string {
 		join(folder, "coi-serviceworker.js"),
 	);
 	write("worker-entry.mjs", WORKER);
+	bundleWorker(join(folder, "worker-entry.mjs"), join(folder, "worker"));
+	return folder;
+}
+
+/** Bundles a Worker as workerd takes it: one script, and WebAssembly modules beside it. */
+export function bundleWorker(entry: string, folder: string): void {
 	buildSync({
-		entryPoints: [join(folder, "worker-entry.mjs")],
-		outdir: join(folder, "worker"),
+		entryPoints: [entry],
+		outdir: folder,
 		bundle: true,
 		format: "esm",
 		target: "es2022",
@@ -123,5 +129,4 @@ export function prepareStage(name = "stage"): string {
 		loader: { ".wasm": "copy" },
 		assetNames: "[name]",
 	});
-	return folder;
 }

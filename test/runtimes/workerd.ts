@@ -5,14 +5,27 @@ import { installed } from "./stage.ts";
 
 /** What of Miniflare is used here. */
 export interface Workerd {
-	dispatchFetch(url: string, init: RequestInit): Promise<Response>;
+	dispatchFetch(url: string, init?: RequestInit): Promise<Response>;
+	getInspectorURL(): Promise<URL>;
+	getR2Bucket(binding: string): Promise<{
+		put(key: string, bytes: Uint8Array): Promise<unknown>;
+	}>;
 	dispose(): Promise<void>;
 }
 
-/** Runs a folder's only script in workerd, with the WebAssembly modules that lie beside it. */
-export async function openWorkerd(folder: string): Promise<Workerd> {
-	const require = createRequire(join(installed("miniflare"), "package.json"));
-	const { Miniflare } = require("miniflare");
+/** Finds Miniflare, and what it comes with. */
+export const requireMiniflare = (): NodeJS.Require =>
+	createRequire(join(installed("miniflare"), "package.json"));
+
+/**
+ * Runs a folder's only script in workerd, with the WebAssembly modules that lie beside it.
+ * @param options of Miniflare's besides
+ */
+export async function openWorkerd(
+	folder: string,
+	options: Readonly<Record<string, unknown>> = {},
+): Promise<Workerd> {
+	const { Miniflare } = requireMiniflare()("miniflare");
 	const modules = readdirSync(folder).sort((a) => (a.endsWith(".js") ? -1 : 1));
 	return new Miniflare({
 		compatibilityDate: "2025-01-01",
@@ -21,5 +34,6 @@ export async function openWorkerd(folder: string): Promise<Workerd> {
 			type: name.endsWith(".wasm") ? "CompiledWasm" : "ESModule",
 			path: join(folder, name),
 		})),
+		...options,
 	});
 }
