@@ -36,8 +36,15 @@ export async function writeCheckpoint(
 	const format: CheckpointFormat = checkpointFormats[name](shape);
 	const weights = weightsOf(shape, format);
 	mkdirSync(folder, { recursive: true });
-	const config = JSON.stringify(configOf(shape, format), null, "\t");
-	writeFileSync(join(folder, "config.json"), config);
+	const config = {
+		...configOf(shape),
+		tie_word_embeddings: format.embedding === undefined,
+		...(format.config && { quantization_config: format.config }),
+	};
+	writeFileSync(
+		join(folder, "config.json"),
+		JSON.stringify(config, null, "\t"),
+	);
 	// Gemma's norms multiply by 1 + w, the others by w.
 	const norm = constant(format.dtype, shape.architecture === "gemma3" ? 0 : 1);
 	const { linear, embedding = floats(format.dtype) } = format;
@@ -91,10 +98,8 @@ const ARCHITECTURES = {
 	gemma3: { architectures: ["Gemma3ForCausalLM"], model_type: "gemma3_text" },
 } as const;
 
-function configOf(
-	{ architecture, rope_factor, ...sizes }: Shape,
-	format: CheckpointFormat,
-) {
+/** What config.json says of a model. */
+export function configOf({ architecture, rope_factor, ...sizes }: Shape) {
 	return {
 		...ARCHITECTURES[architecture],
 		...sizes,
@@ -107,8 +112,6 @@ function configOf(
 						: null,
 				}
 			: { hidden_act: "silu" }),
-		tie_word_embeddings: format.embedding === undefined,
-		...(format.config && { quantization_config: format.config }),
 	};
 }
 

@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import {
 	createReadStream,
+	existsSync,
 	mkdtempSync,
 	readdirSync,
 	readFileSync,
@@ -155,7 +156,9 @@ function fileAt(
 ): string | undefined {
 	for (const [address, file] of Object.entries(files)) {
 		if (path === address) return file;
-		if (path.startsWith(`${address}/`)) return join(file, basename(path));
+		if (!path.startsWith(`${address}/`)) continue;
+		const inFolder = join(file, basename(path));
+		return existsSync(inFolder) ? inFolder : undefined;
 	}
 	return undefined;
 }

@@ -13,6 +13,7 @@ const commands = {
 	"wllama-2": [join(HERE, "chromium.contender.ts"), "wllama-2"],
 	"wllama-3": [join(HERE, "chromium.contender.ts"), "wllama-3"],
 	onnxruntime: [join(HERE, "chromium.contender.ts"), "onnxruntime"],
+	transformers: [join(HERE, "chromium.contender.ts"), "transformers"],
 } as const satisfies Record<string, readonly [string, ...string[]]>;
 
 /** llama.cpp keeps keys and values as f16 unless told otherwise, this library as f32. */

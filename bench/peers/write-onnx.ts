@@ -3,11 +3,26 @@
  * over blocks of 32 with int8 arithmetic, "q8" is dynamic quantization with MatMulInteger.
  */
 import { existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { join } from "node:path";
+import { randomBytes } from "../random.ts";
 import type { Shape } from "../shapes.ts";
-import { type Bytes, model, type Node, tensor, value } from "./onnx.ts";
+import { configOf } from "../write-checkpoint.ts";
+import {
+	type Bytes,
+	elementTypes,
+	model,
+	type Node,
+	tensor,
+	value,
+} from "./onnx.ts";
 
 export type OnnxType = "q4" | "q8";
+
+/** What they are called in folders for transformers.js. */
+export const fileNames = {
+	q4: "model_q4.onnx",
+	q8: "model_quantized.onnx",
+} as const satisfies Record<OnnxType, string>;
 
 const BLOCK = 32;
 const MS = "com.microsoft";
@@ -17,22 +32,15 @@ const bytesOf = (
 	array: Float32Array<ArrayBuffer> | BigInt64Array<ArrayBuffer>,
 ) => new Uint8Array(array.buffer);
 
-function randomBytes(length: number): Bytes {
-	const bytes = new Uint8Array(length);
-	let state = 12345;
-	for (let i = 0; i < length; i++) {
-		state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-		bytes[i] = state >>> 24;
-	}
-	return bytes;
-}
-
 const constant = (length: number, of: number) =>
 	bytesOf(new Float32Array(length).fill(of));
 
-export function writeOnnx(path: string, shape: Shape, type: OnnxType): void {
+/** A folder as transformers.js reads it, without a tokenizer; what is there already is not written again. */
+export function writeOnnx(folder: string, shape: Shape, type: OnnxType): void {
+	const path = join(folder, fileNames[type]);
 	if (existsSync(path)) return;
-	mkdirSync(dirname(path), { recursive: true });
+	mkdirSync(folder, { recursive: true });
+	writeFileSync(join(folder, "config.json"), JSON.stringify(configOf(shape)));
 	const unfinished = `${path}.${process.pid}`;
 	writeFileSync(unfinished, graphOf(shape, type));
 	renameSync(unfinished, path);
@@ -49,8 +57,7 @@ function graphOf(shape: Shape, type: OnnxType): Bytes {
 	const initializers: Bytes[] = [];
 	const inputs = [
 		value("input_ids", "i64", [1, "T"]),
-		value("seqlens_k", "i32", [1]),
-		value("total_sequence_length", "i32", []),
+		value("attention_mask", "i64", [1, "S"]),
 	];
 	const outputs = [value("logits", "f32", [1, 1, V])];
 	const quantized = new Set<string>();
@@ -98,7 +105,7 @@ function graphOf(shape: Shape, type: OnnxType): Bytes {
 				op: "Cast",
 				inputs: [`${y}.sums`],
 				outputs: [`${y}.cast`],
-				attributes: { to: 1 },
+				attributes: { to: elementTypes.f32 },
 			},
 			{
 				op: "Mul",
@@ -145,6 +152,37 @@ function graphOf(shape: Shape, type: OnnxType): Bytes {
 		tensor("cos", "f32", [CONTEXT, d / 2], angles(Math.cos)),
 		tensor("sin", "f32", [CONTEXT, d / 2], angles(Math.sin)),
 		tensor("last", "i64", [1], bytesOf(BigInt64Array.of(-1n))),
+		tensor("one", "i64", [1], bytesOf(BigInt64Array.of(1n))),
+		tensor("second", "i64", [], bytesOf(BigInt64Array.of(1n))),
+	);
+	// Places of the last keys, and how many there are, from a mask that is all ones.
+	nodes.push(
+		{
+			op: "ReduceSum",
+			inputs: ["attention_mask", "one"],
+			outputs: ["lengths"],
+			attributes: { keepdims: 0 },
+		},
+		{ op: "Sub", inputs: ["lengths", "one"], outputs: ["lastPlaces"] },
+		{
+			op: "Cast",
+			inputs: ["lastPlaces"],
+			outputs: ["seqlens_k"],
+			attributes: { to: elementTypes.i32 },
+		},
+		{ op: "Shape", inputs: ["attention_mask"], outputs: ["maskShape"] },
+		{
+			op: "Gather",
+			inputs: ["maskShape", "second"],
+			outputs: ["total"],
+			attributes: { axis: 0 },
+		},
+		{
+			op: "Cast",
+			inputs: ["total"],
+			outputs: ["total_sequence_length"],
+			attributes: { to: elementTypes.i32 },
+		},
 	);
 	nodes.push({ op: "Gather", inputs: ["embed", "input_ids"], outputs: ["x0"] });
 	vector("norm0.weight");
@@ -156,7 +194,7 @@ function graphOf(shape: Shape, type: OnnxType): Bytes {
 	});
 	for (let i = 0; i < shape.num_hidden_layers; i++) {
 		const cache = ["key", "value"].map((kind) => ({
-			past: `past.${i}.${kind}`,
+			past: `past_key_values.${i}.${kind}`,
 			present: `present.${i}.${kind}`,
 		}));
 		inputs.push(...cache.map((c) => value(c.past, "f32", [1, K, "P", d])));

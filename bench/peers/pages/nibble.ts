@@ -3,7 +3,8 @@ import { servePage } from "./page.ts";
 
 const greedy = { ignoreEos: true, doSample: false };
 
-await servePage(async (file, threads) => {
+await servePage(async (fetchModel, threads) => {
+	const file = await fetchModel();
 	const model = await Model.load(file, { threads });
 	const { info } = model;
 	return {

@@ -10,7 +10,8 @@ const layers = Number(query.get("layers"));
 const kvHeads = Number(query.get("kvHeads"));
 const headSize = Number(query.get("headSize"));
 
-await servePage(async (file, threads) => {
+await servePage(async (fetchModel, threads) => {
+	const file = await fetchModel();
 	env.wasm.numThreads = threads;
 	const start = performance.now();
 	const session = await InferenceSession.create(await file.arrayBuffer(), {
@@ -25,12 +26,11 @@ await servePage(async (file, threads) => {
 		past = {};
 		for (let i = 0; i < layers; i++)
 			for (const kind of ["key", "value"])
-				past[`past.${i}.${kind}`] = new Tensor("float32", new Float32Array(0), [
-					1,
-					kvHeads,
-					0,
-					headSize,
-				]);
+				past[`past_key_values.${i}.${kind}`] = new Tensor(
+					"float32",
+					new Float32Array(0),
+					[1, kvHeads, 0, headSize],
+				);
 	};
 	const step = async (ids: readonly number[]) => {
 		length += ids.length;
@@ -40,11 +40,13 @@ await servePage(async (file, threads) => {
 				1,
 				ids.length,
 			]),
-			seqlens_k: new Tensor("int32", Int32Array.of(length - 1), [1]),
-			total_sequence_length: new Tensor("int32", Int32Array.of(length), []),
+			attention_mask: new Tensor("int64", new BigInt64Array(length).fill(1n), [
+				1,
+				length,
+			]),
 		});
 		for (const name of Object.keys(past))
-			past[name] = results[name.replace("past", "present")]!;
+			past[name] = results[name.replace("past_key_values", "present")]!;
 	};
 	return {
 		about: `onnxruntime-web ${env.versions.web}, ${env.wasm.numThreads} threads`,

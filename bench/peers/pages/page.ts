@@ -20,7 +20,10 @@ export type Question =
 
 /** Answers questions for ever, the first of which is to load. */
 export async function servePage(
-	load: (model: Blob, threads: number) => Promise<PageSubject>,
+	load: (
+		fetchModel: () => Promise<Blob>,
+		threads: number,
+	) => Promise<PageSubject>,
 ): Promise<void> {
 	const threads = Number(new URLSearchParams(location.search).get("threads"));
 	let subject: PageSubject | undefined;
@@ -28,8 +31,8 @@ export async function servePage(
 		const question = (await (await fetch("/next")).json()) as Question;
 		const answer = async () => {
 			if (question.ask === "load") {
-				const model = await (await fetch("/model")).blob();
-				subject = await load(model, threads);
+				const fetchModel = async () => (await fetch("/model")).blob();
+				subject = await load(fetchModel, threads);
 				const { about, loadMs } = subject;
 				return { about, loadMs };
 			}

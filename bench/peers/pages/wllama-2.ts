@@ -1,7 +1,8 @@
 import { Wllama } from "wllama-2/esm/index.js";
 import { servePage } from "./page.ts";
 
-await servePage(async (file, threads) => {
+await servePage(async (fetchModel, threads) => {
+	const file = await fetchModel();
 	const wllama = new Wllama(
 		{
 			"single-thread/wllama.wasm": "/single.wasm",

@@ -4,7 +4,8 @@ import { servePage } from "./page.ts";
 /** Printable characters but the first: ids 1 to 93 of a model with random weights, each a token. */
 const letter = (id: number) => String.fromCharCode(34 + (id % 93));
 
-await servePage(async (file, threads) => {
+await servePage(async (fetchModel, threads) => {
+	const file = await fetchModel();
 	const wllama = new Wllama(
 		{ default: "/wllama-3.wasm" },
 		{ suppressNativeLog: true },
