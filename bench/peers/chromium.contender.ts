@@ -1,8 +1,9 @@
 /** A page of pages/ in Chromium as a contender: node chromium.contender.ts PAGE MODEL THREADS */
-import { statSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { basename, dirname, join } from "node:path";
 import { serveRounds } from "../contender.ts";
+import { weightsFile } from "../model-file.ts";
 import { type Shape, type ShapeName, shapes } from "../shapes.ts";
 import { openPage } from "./chromium.ts";
 import type { Question } from "./pages/page.ts";
@@ -31,6 +32,9 @@ const page = await openPage(
 	{
 		threads,
 		dtype,
+		...(statSync(model).isDirectory() && {
+			files: readdirSync(model).join(),
+		}),
 		layers: String(shape.num_hidden_layers),
 		kvHeads: String(shape.num_key_value_heads),
 		headSize: String(shape.head_dim),
@@ -61,7 +65,7 @@ const { about, loadMs } = (await ask({ ask: "load" })) as {
 serveRounds({
 	loaded: {
 		loadMs,
-		weightBytes: statSync(model).size,
+		weightBytes: statSync(weightsFile(model)).size,
 		about: `${about}, in Chromium`,
 	},
 	vocabularySize: shape.vocab_size,

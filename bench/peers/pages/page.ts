@@ -18,6 +18,10 @@ export type Question =
 			readonly count: number;
 	  };
 
+/** A file of the page's server. */
+export const fetchBlob = async (path: string): Promise<Blob> =>
+	(await fetch(path)).blob();
+
 /** Answers questions for ever, the first of which is to load. */
 export async function servePage(
 	load: (
@@ -31,8 +35,7 @@ export async function servePage(
 		const question = (await (await fetch("/next")).json()) as Question;
 		const answer = async () => {
 			if (question.ask === "load") {
-				const fetchModel = async () => (await fetch("/model")).blob();
-				subject = await load(fetchModel, threads);
+				subject = await load(() => fetchBlob("/model"), threads);
 				const { about, loadMs } = subject;
 				return { about, loadMs };
 			}
