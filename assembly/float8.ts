@@ -35,7 +35,7 @@ export const E5M2: Float8 = memory.data<u32>([0x8fe00000, 0x8fe00000, 0x8fe00000
 /** By which power of two floats may be multiplied, the largest of which is `most` without its sign. */
 export function roomAbove(format: Float8, most: i32): i32 {
   const highest = format == E4M3 ? 15 : 31;
-  return most == 0 ? 0 : highest - max(most >> fractionBits(format), 1);
+  return highest - max(most >> fractionBits(format), 1);
 }
 
 /** The float · 2^power. */

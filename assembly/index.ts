@@ -68,7 +68,14 @@ export { quantize_f32_qb8, quantize_f32_qd8, quantize_f32_qs8, quantize_static_f
 export { quantize_f32_qk8 } from "./kernels/quantize-k";
 export { argmax_f32, logsoftmax_at_f32, softmax_f32 } from "./kernels/reduce";
 export { rope_f32, rope_table_f32 } from "./kernels/rope";
-export { gather_columns_f32, gather_f32, pool_f32, scatter_columns_f32 } from "./kernels/rows";
+export {
+  gather_columns_f32,
+  gather_f32,
+  join_blocks_f32,
+  pool_f32,
+  scatter_columns_f32,
+  spread_blocks_f32,
+} from "./kernels/rows";
 export {
   geglu_f32_qb8,
   geglu_f32_qd8,

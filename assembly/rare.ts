@@ -5,9 +5,7 @@ export {
   gemm_f32_f8e4m3w,
   gemm_f32_f8e5m2w,
   pack_f8e4m3w_f8_e4m3,
-  pack_f8e4m3w_f8_e4m3_bf16,
-  pack_f8e4m3w_f8_e4m3_f16,
-  pack_f8e4m3w_f8_e4m3_f32,
+  pack_f8e4m3w_f8_e4m3_scaled,
   pack_f8e5m2w_f8_e5m2,
 } from "./kernels/f8w";
 export {
@@ -50,12 +48,12 @@ export {
   pack_qb5w_q5_0,
 } from "./kernels/qb5w";
 export {
-  embed_qb8w_f32,
-  gemm_f32_qb8w_f32,
-  gemm_qd8_qb8w_f32,
-  pack_qb8w_f32_i8_bf16,
-  pack_qb8w_f32_i8_f16,
-  pack_qb8w_f32_i8_f32,
-} from "./kernels/qb8w-f32";
+  embed_qbnw,
+  gemm_f32_qbnw,
+  gemm_qb8_qbnw,
+  gemm_qd8_qbnw,
+  pack_qbnw_i8,
+  pack_qbnw_i8_zeros,
+} from "./kernels/qbnw";
 export { embed_tq1w, gemm_qk8_tq1w, pack_tq1w_tq1_0 } from "./kernels/tq1w";
 export { embed_tq2w, gemm_qk8_tq2w, pack_tq2w_tq2_0 } from "./kernels/tq2w";

@@ -23,12 +23,14 @@ export type F32W = usize;
 export type F16W = usize;
 /** bf16 weights: kernels/floatw.ts. */
 export type BF16W = usize;
-/** 8-bit weights in blocks, of 32 with f16 scales or of any multiple of 32 with f32 ones: kernels/qb8w.ts and qb8w-f32.ts. */
+/** 8-bit weights in blocks of 32 with f16 scales: kernels/qb8w.ts. */
 export type QB8W = usize;
 /** 4-bit weights in blocks with f16 or bf16 scales: kernels/qb4w.ts. */
 export type QB4W = usize;
 /** 4-bit weights in blocks with scales and zero points: kernels/qb4zw.ts. */
 export type QB4ZW = usize;
+/** Weights of 1 to 8 bits in blocks of any size: kernels/qbnw.ts. */
+export type QBNW = usize;
 /** 8-bit weights with a scale, and a zero point or none, per row: kernels/qc8w.ts. */
 export type QC8W = usize;
 /** Weights as floats of 8 bits with scales of blocks: kernels/f8w.ts. */

@@ -128,8 +128,8 @@ export async function planWeights(
 		const layout = layoutName(matrix, inputs);
 		const info: LayoutInfo = layouts[layout];
 		const { arrangement } = matrix;
-		const columns = arrangement && unique(known, arrangement.columns);
-		const width = columns?.length ?? k;
+		const columns = arrangement?.columns && unique(known, arrangement.columns);
+		const width = arrangement?.width ?? k;
 		const block = arrangement?.block ?? matrix.block;
 		const format = formatOf(matrix);
 		const packedBytes = info.bytes(n, width, block, format);
@@ -139,6 +139,7 @@ export async function planWeights(
 		d.weight.format = format;
 		d.weight.input = matrix.input;
 		if (columns) d.weight.columns = { values: columns, offset: packedBytes };
+		else if (arrangement) d.weight.gaps = { block, wide: (width / k) * block };
 		const bytes = packedBytes + (behind?.byteLength ?? 0);
 		planned.push({ ...d, matrix, width, behind, bytes });
 	}
@@ -146,7 +147,11 @@ export async function planWeights(
 }
 
 const formatOf = ({ format }: StoredMatrix): Format | undefined =>
-	format && { scale_type: scaleTypes[format.scaleType] };
+	format && {
+		bits: format.bits,
+		has_zeros: Number(format.zeros),
+		scale_type: scaleTypes[format.scaleType],
+	};
 
 /** One of `known` with the same values, or else `values`, which then is one of them. */
 function unique(known: Int32Array[], values: Int32Array): Int32Array {

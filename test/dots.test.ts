@@ -42,7 +42,7 @@ class SmallOperands extends Operands {
 	}
 }
 
-const BYTE_CODES = /_(q[bc]8w(_f32)?|iq4\w+)$/;
+const BYTE_CODES = /_(q[bc]8w|qbnw|iq4\w+)$/;
 
 function run(build: Build, kernel: KernelName, name: string): Uint8Array {
 	const { cases } = reference[kernel] as unknown as Entry<KernelName>;

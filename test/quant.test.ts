@@ -208,14 +208,14 @@ describe("compressed-tensors", () => {
 		if (module === "w4a16_gidx") {
 			const { columns, block } = found.arrangement!;
 			expect(block).toBe(128);
-			expect([...columns].sort((a, b) => a - b)).toEqual([
+			expect([...columns!].sort((a, b) => a - b)).toEqual([
 				...Array(256).keys(),
 			]);
 			// the codes lie in the order of their groups
 			const codes = new Int8Array((await found.planes[0]!.read(0, 5)).buffer);
 			for (const [i, code] of codes.entries()) {
 				const row = 256 * Math.floor(i / 256);
-				expect(code).toBe(want.q[row + columns[i % 256]!]);
+				expect(code).toBe(want.q[row + columns![i % 256]!]);
 			}
 		}
 	});

@@ -74,11 +74,12 @@ const intx = (width: Width, layout: string) =>
 	[`torchao ${name(width)}`, () => nanoIntx(width), layout] as const;
 
 test.each<readonly [string, () => Promise<Files>, string]>([
-	packed({ bits: 2, group: 128 }, "dense", "f32_qb4w_f32"),
-	packed({ bits: 3, group: 64 }, "dense", "f32_qb4w_f32"),
-	packed({ bits: 3 }, "loose", "f32_qb4w_f32"),
-	packed({ bits: 3, group: 128, asymmetric: true }, "dense", "f32_qb4w_f32"),
-	packed({ bits: 4, group: 16 }, "dense", "f32_qb4w_f32"),
+	packed({ bits: 2, group: 128 }, "dense", "f32_qbnw"),
+	packed({ bits: 3, group: 64 }, "dense", "f32_qbnw"),
+	packed({ bits: 3 }, "loose", "f32_qbnw"),
+	packed({ bits: 3, group: 128, asymmetric: true }, "dense", "f32_qbnw"),
+	packed({ bits: 4, group: 8 }, "dense", "f32_qbnw"),
+	packed({ bits: 4, group: 16 }, "dense", "f32_qbnw"),
 	packed({ bits: 4, group: 128, asymmetric: true }, "dense", "f32_qb4zw"),
 	packed({ bits: 4, asymmetric: true }, "dense", "f32_qb4zw"),
 	packed(
@@ -93,43 +94,45 @@ test.each<readonly [string, () => Promise<Files>, string]>([
 		"f32_qb4zw",
 	),
 	packed(
+		{ bits: 4, group: 16, reordered: true, asymmetric: true, dynamic: true },
+		"dense",
+		"qs8_qbnw",
+	),
+	packed(
 		{ bits: 3, group: 64, reordered: true, asymmetric: true },
 		"dense",
-		"f32_qb4w_f32",
+		"f32_qbnw",
 	),
 	packed(
 		{ bits: 8, group: 128, reordered: true, dynamic: true },
 		"dense",
-		"qs8_qb8w_f32",
+		"qs8_qbnw",
 	),
-	packed({ bits: 5, group: 32 }, "dense", "f32_qb8w_f32"),
-	packed({ bits: 6, group: 128 }, "loose", "f32_qb8w_f32"),
-	packed({ bits: 7, group: 128, asymmetric: true }, "loose", "f32_qb8w_f32"),
-	packed({ bits: 7, asymmetric: true }, "dense", "f32_qc8w"),
-	packed({ bits: 8, group: 128 }, "dense", "f32_qb8w_f32"),
-	packed({ bits: 8, group: 32, dynamic: true }, "dense", "qs8_qb8w_f32"),
+	packed({ bits: 5, group: 32 }, "dense", "f32_qbnw"),
+	packed({ bits: 6, group: 128 }, "loose", "f32_qbnw"),
+	packed({ bits: 7, group: 128, asymmetric: true }, "loose", "f32_qbnw"),
+	packed({ bits: 7, asymmetric: true }, "dense", "f32_qbnw"),
+	packed({ bits: 8, group: 128 }, "dense", "f32_qbnw"),
+	packed({ bits: 8, group: 32, dynamic: true }, "dense", "qs8_qbnw"),
+	packed({ bits: 8, group: 64, asymmetric: true }, "dense", "f32_qbnw"),
 	packed({ bits: 8, asymmetric: true }, "dense", "f32_qc8zw"),
-	bytes({ bits: 8, group: 256 }, "f32_qb8w_f32"),
+	bytes({ bits: 8, group: 256 }, "f32_qbnw"),
+	bytes({ bits: 8, group: 32, asymmetric: true, dynamic: true }, "qs8_qbnw"),
 	bytes({ bits: 8, asymmetric: true, dynamic: true }, "qs8_qc8zw"),
-	bytes({ bits: 6, asymmetric: true }, "f32_qc8w"),
-	intx({ bits: 1, group: 32, asymmetric: true }, "f32_qb4w_f32"),
-	intx({ bits: 2, group: 32, asymmetric: true }, "f32_qb4w_f32"),
-	intx({ bits: 3, group: 64, dynamic: true }, "qd8_qb4w_f32"),
-	intx({ bits: 4, group: 16 }, "f32_qb4w_f32"),
+	bytes({ bits: 6, asymmetric: true }, "f32_qbnw"),
+	intx({ bits: 1, group: 32, asymmetric: true }, "f32_qbnw"),
+	intx({ bits: 2, group: 32, asymmetric: true }, "f32_qbnw"),
+	intx({ bits: 3, group: 64, dynamic: true }, "qd8_qbnw"),
+	intx({ bits: 4, group: 16 }, "f32_qbnw"),
 	intx({ bits: 4, group: 32, asymmetric: true }, "f32_qb4zw"),
-	intx(
-		{ bits: 4, group: 32, asymmetric: true, dynamic: true },
-		"qd8_qb4zw",
-	),
-	intx(
-		{ bits: 4, group: 16, asymmetric: true, dynamic: true },
-		"qd8_qb4zw",
-	),
+	intx({ bits: 4, group: 32, asymmetric: true, dynamic: true }, "qd8_qb4zw"),
+	intx({ bits: 4, group: 8, asymmetric: true, dynamic: true }, "qd8_qbnw"),
 	intx({ bits: 8, asymmetric: true, dynamic: true }, "qd8_qc8zw"),
-	intx({ bits: 5, group: 64, asymmetric: true }, "f32_qb8w_f32"),
-	intx({ bits: 5, group: 16, asymmetric: true }, "f32_qb8w_f32"),
-	intx({ bits: 8, group: 64 }, "f32_qb8w_f32"),
-	intx({ bits: 8, group: 32, dynamic: true }, "qd8_qb8w_f32"),
+	intx({ bits: 5, group: 64, asymmetric: true }, "f32_qbnw"),
+	intx({ bits: 5, group: 2, asymmetric: true }, "f32_qbnw"),
+	intx({ bits: 8, group: 64 }, "f32_qbnw"),
+	intx({ bits: 8, group: 4, asymmetric: true }, "f32_qbnw"),
+	intx({ bits: 8, group: 32, dynamic: true }, "qd8_qbnw"),
 	["FP8 per tensor", () => nanoFp8("tensor"), "f8e4m3w"],
 	["FP8 per row", () => nanoFp8("channel"), "f8e4m3w"],
 	["FP8 per tile", () => nanoFp8("block"), "f8e4m3w"],
@@ -150,6 +153,8 @@ test.each([
 	{ bits: 4, group: 16, asymmetric: true },
 	{ bits: 4, group: 32, reordered: true },
 	{ bits: 8, asymmetric: true },
+	{ bits: 8, group: 32, asymmetric: true },
+	{ bits: 5, group: 8 },
 ])("%o with int8 inputs, in two banks", async (width) => {
 	const files = await nanoWidth(width, "dense");
 	const checkpoint = await openCheckpoint(bytesRepository(files));
@@ -158,8 +163,10 @@ test.each([
 	expectClose(await logits(files, options), want, QUANTIZED_INPUTS);
 });
 
-test("in two banks, reordered groups give the bits that they give in one", async () => {
-	const width = { bits: 4, group: 32, reordered: true, asymmetric: true };
+test.each([
+	{ bits: 4, group: 32, reordered: true, asymmetric: true },
+	{ bits: 3, group: 16, asymmetric: true },
+])("in two banks, %o has the bits that it has in one", async (width) => {
 	const files = await nanoWidth(width, "dense");
 	expect(await logits(files, { banks: 2 })).toEqual(await logits(files));
 });

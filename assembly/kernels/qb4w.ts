@@ -1,5 +1,5 @@
 // Weights of 4 bits in blocks of `block` columns (a multiple of 32) with a scale each: GGUF's Q4_0, torchao's and
-// compressed-tensors' symmetric int4, and their int1, int2 and int3, which are widened.
+// compressed-tensors' symmetric int4.
 //
 //   tile of 16 rows:  sums R: f32, rows 0-15 | block 0 | block 1 | … | block k / block − 1
 //   block:            scales | group of 32 columns | group | …

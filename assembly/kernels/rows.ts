@@ -39,6 +39,30 @@ export function scatter_columns_f32(y: F32, x: F32, columns: I32, k: i32, d: i32
 }
 
 /**
+ * y[t, :] = x[t, :] with zeros behind every `block` columns, up to a multiple of 32 that is `wide`: x[rows, d] →
+ * y[rows, d / block · wide]. Units are rows.
+ */
+export function spread_blocks_f32(y: F32, x: F32, d: i32, block: i32, wide: i32, lo: i32, hi: i32): void {
+  const bytes = <usize>block << 2;
+  const gap = <usize>(wide - block) << 2;
+  let from = x + (<usize>lo * <usize>d << 2);
+  let to = y + <usize>lo * <usize>(d / block) * (bytes + gap);
+  for (const end = x + (<usize>hi * <usize>d << 2); from < end; from += bytes, to += bytes + gap) {
+    memory.copy(to, from, bytes);
+    memory.fill(to + bytes, 0, gap);
+  }
+}
+
+/** The inverse: y[t, :] = x[t, :] without what is behind every `block` of `wide` columns: x[rows, d / block · wide] → y[rows, d]. Units are rows. */
+export function join_blocks_f32(y: F32, x: F32, d: i32, block: i32, wide: i32, lo: i32, hi: i32): void {
+  const bytes = <usize>block << 2;
+  const step = <usize>wide << 2;
+  let to = y + (<usize>lo * <usize>d << 2);
+  let from = x + <usize>lo * <usize>(d / block) * step;
+  for (const end = y + (<usize>hi * <usize>d << 2); to < end; to += bytes, from += step) memory.copy(to, from, bytes);
+}
+
+/**
  * y[r, :] = the mean of the by · by rows of x that are square r of a grid, row after row: x[grid, grid, d] →
  * y[grid / by, grid / by, d]. Units are rows of y.
  */

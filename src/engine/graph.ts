@@ -21,7 +21,7 @@ import {
 	type Tensor,
 	type Weight,
 } from "./operands.ts";
-import { columnsOf, Recorder } from "./recorder.ts";
+import { Recorder, widthOf } from "./recorder.ts";
 import { elements, perRow, tensor } from "./tensors.ts";
 
 /** Ranges of element-wise kernels start at whole cache lines. */
@@ -63,7 +63,7 @@ export class Graph {
 	/** [T] → [T, D]: rows of the table by the step's tokens, or by number of row, times `scale`. */
 	embed(table: Weight, scale = 1, by: "token" | "rowNumber" = "token"): Tensor {
 		const k = table.shape[1]!;
-		const d = table.columns?.values.length ?? k;
+		const d = widthOf(table);
 		const y = tensor([T, d], table.bank);
 		this.#recorder.recordAny(
 			layout(table).embed,
@@ -80,21 +80,7 @@ export class Graph {
 			},
 			perRow(y.buffer),
 		);
-		if (!table.columns) return y;
-		const inOrder = tensor([T, k], table.bank);
-		this.#recorder.record(
-			"scatter_columns_f32",
-			inOrder.buffer,
-			{
-				y: inOrder.buffer,
-				x: y.buffer,
-				columns: columnsOf(table, table.columns),
-				k: d,
-				d: k,
-			},
-			perRow(y.buffer),
-		);
-		return inOrder;
+		return { shape: [T, k], buffer: this.#recorder.scatter(y.buffer, table) };
 	}
 
 	/** [T, D] → [T, D]: puts rows of the host's (soft tokens) in the place of embeddings. Use only the result afterwards. */
@@ -119,7 +105,7 @@ export class Graph {
 	/** [T, K] → [T, N]: x·wᵀ + bias. */
 	linear(x: Tensor, { weight: w, bias }: Linear): Tensor {
 		const n = w.shape[0]!;
-		const k = w.columns?.values.length ?? w.shape[1]!;
+		const k = widthOf(w);
 		const { gemm, activation } = layout(w);
 		const input = this.#recorder.gather(
 			this.#recorder.into(x.buffer, w.bank),

@@ -67,10 +67,14 @@ export const activations = {
 export type ActivationName = keyof typeof activations;
 
 /** Types of scales, as assembly/scales.ts numbers them. */
-export const scaleTypes = { F16: 0, BF16: 1, F32: 2 } as const;
+export const scaleTypes = { F16: 0, BF16: 1, F32: 2, SHARED: 3 } as const;
 
 /** What kernels have to know of some weight matrices beside sizes, by the names of their parameters. */
 export type Format = {
+	/** Bits of a code. */
+	readonly bits: number;
+	/** 1 where blocks have zero points, 0 where they have none. */
+	readonly has_zeros: number;
 	/** One of `scaleTypes`. */
 	readonly scale_type: number;
 };
@@ -102,26 +106,35 @@ const nibbles =
 	(n, k, block) =>
 		tiled(n) * (k / 2 + (scaleBytes * k) / block + 4);
 
-/** Bytes of a scale. */
-const scaleBytes = (format: Format | undefined) =>
-	format?.scale_type === scaleTypes.F32 ? 4 : 2;
+/** Bytes of a scale for each of 16 rows, or of one for all of them. */
+const scaleBytes = (format?: Format) =>
+	[2, 2, 4, 1][format?.scale_type ?? scaleTypes.F32]!;
 
-/** 4-bit codes, a scale and 4 bits of zero point per block, and the sum of each row; tiles of whole vectors. */
-const nibblesWithZeros: LayoutInfo["bytes"] = (n, k, block, format) => {
-	const blockBytes = block / 2 + scaleBytes(format) + 0.5;
-	return tiled(n) * Math.ceil(4 + (k / block) * blockBytes);
+/** 4-bit codes, a scale and 4 bits of zero point per block, and the sum of each row. */
+const nibblesWithZeros: LayoutInfo["bytes"] = (n, k, block, format) =>
+	tiled(n) * Math.ceil(4 + k / 2 + ((scaleBytes(format) + 0.5) * k) / block);
+
+/**
+ * Codes of `bits` bits in groups of 32 without gaps between blocks, a scale per block and a zero point of as many bits or none,
+ * and the sum of each row.
+ */
+const planes: LayoutInfo["bytes"] = (n, k, block, format) => {
+	const { bits = 0, has_zeros = 0 } = format ?? {};
+	const wide = Math.ceil(block / 32) * 32;
+	const groups = Math.ceil(((k / wide) * block) / 32);
+	const headers = Math.ceil((groups * 32) / block);
+	const headerBytes = scaleBytes(format) + (has_zeros * bits) / 8;
+	return tiled(n) * Math.ceil(4 + groups * 4 * bits + headers * headerBytes);
 };
 
 /** 8-bit codes, a scale, a sum and a zero point per row. */
 const perRow: LayoutInfo["bytes"] = (n, k) =>
 	tiled(n) * (9 + 32 * Math.ceil(k / 32));
 
-/** A byte per weight, a scale per block (0 columns: one per row), and `header` bytes per row. */
-const bytewise =
-	(header: number): LayoutInfo["bytes"] =>
-	(n, k, block) =>
-		tiled(n) *
-		(header + 4 * Math.ceil(k / (block || k)) + 32 * Math.ceil(k / 32));
+/** A byte per weight and a scale per block (0 columns: one per row). */
+const bytewise: LayoutInfo["bytes"] = (n, k, block, format) =>
+	tiled(n) *
+	(scaleBytes(format) * Math.ceil(k / (block || k)) + 32 * Math.ceil(k / 32));
 
 /** As many bytes as `columns` columns of each row take in a file. */
 const blocks =
@@ -269,35 +282,41 @@ export const layouts = {
 		activation: "qs8",
 		bytes: nibbles(4),
 	},
-	f32_qb8w_f32: {
-		gemm: "gemm_f32_qb8w_f32",
-		embed: "embed_qb8w_f32",
+	f32_qbnw: {
+		gemm: "gemm_f32_qbnw",
+		embed: "embed_qbnw",
 		activation: "f32",
-		bytes: bytewise(4),
+		bytes: planes,
 	},
-	qd8_qb8w_f32: {
-		gemm: "gemm_qd8_qb8w_f32",
-		embed: "embed_qb8w_f32",
+	qb8_qbnw: {
+		gemm: "gemm_qb8_qbnw",
+		embed: "embed_qbnw",
+		activation: "qb8",
+		bytes: planes,
+	},
+	qd8_qbnw: {
+		gemm: "gemm_qd8_qbnw",
+		embed: "embed_qbnw",
 		activation: "qd8",
-		bytes: bytewise(4),
+		bytes: planes,
 	},
-	qs8_qb8w_f32: {
-		gemm: "gemm_qd8_qb8w_f32",
-		embed: "embed_qb8w_f32",
+	qs8_qbnw: {
+		gemm: "gemm_qd8_qbnw",
+		embed: "embed_qbnw",
 		activation: "qs8",
-		bytes: bytewise(4),
+		bytes: planes,
 	},
 	f8e4m3w: {
 		gemm: "gemm_f32_f8e4m3w",
 		embed: "embed_f8e4m3w",
 		activation: "f32",
-		bytes: bytewise(0),
+		bytes: bytewise,
 	},
 	f8e5m2w: {
 		gemm: "gemm_f32_f8e5m2w",
 		embed: "embed_f8e5m2w",
 		activation: "f32",
-		bytes: bytewise(0),
+		bytes: bytewise,
 	},
 	qb8_qb5w: {
 		gemm: "gemm_qb8_qb5w",

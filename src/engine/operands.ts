@@ -34,8 +34,10 @@ export interface Weight {
 	readonly block: number;
 	/** What else its kernels have to know of it. */
 	readonly format?: Format | undefined;
-	/** Where its columns lie in another order than those of its input, or have gaps between them. */
+	/** Where its kernels see columns in another order than that of its input, gaps included. */
 	readonly columns?: Columns | undefined;
+	/** Where they see them in order, but gaps behind blocks: every `block` columns of the input take the room of `wide`. */
+	readonly gaps?: Gaps | undefined;
 	/** How its input is quantized, where the checkpoint says it once for all rows. */
 	readonly input?:
 		| { readonly scale: number; readonly zero: number }
@@ -50,6 +52,12 @@ export interface Columns {
 	readonly values: Int32Array;
 	/** Bytes from the weight's address to the values, i32. */
 	readonly offset: number;
+}
+
+/** Gaps of zeros behind blocks of columns. */
+export interface Gaps {
+	readonly block: number;
+	readonly wide: number;
 }
 
 /** A linear layer. */

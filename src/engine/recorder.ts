@@ -18,7 +18,7 @@ import { perRow } from "./tensors.ts";
 export class Recorder {
 	readonly calls: RecordedCall[] = [];
 	#copies = new Map<Buffer, Map<number, Buffer>>();
-	#gathered = new Map<Buffer, Map<Int32Array, Buffer>>();
+	#gathered = new Map<Buffer, Map<Int32Array | number, Buffer>>();
 	#quantized = new Map<Buffer, Map<string, Buffer>>();
 	#cosSin = new Map<Rope, Map<number, Buffer>>();
 
@@ -60,22 +60,38 @@ export class Recorder {
 		});
 	}
 
-	/** The input with its columns as the weight has them: gathered the first time a weight asks, and shared by all that have the same. */
+	/** The input with its columns as the weight's kernels see them: gathered the first time a weight asks, and shared by all that have the same. */
 	gather(x: Buffer, w: Weight): Buffer {
-		const { columns } = w;
-		if (!columns) return x;
-		return remember(this.#gathered, x, columns.values, () => {
-			const k = columns.values.length;
+		const { columns, gaps } = w;
+		const key = columns?.values ?? gaps?.block;
+		if (key === undefined) return x;
+		return remember(this.#gathered, x, key, () => {
+			const d = w.shape[1]!;
+			const k = widthOf(w);
 			const { bank, register } = x;
 			const y: Buffer = { bank, register, rowBytes: 4 * k };
-			this.record(
-				"gather_columns_f32",
-				y,
-				{ y, x, columns: columnsOf(w, columns), k, d: w.shape[1]! },
-				perRow(x),
-			);
+			if (columns) {
+				const args = { y, x, columns: columnsOf(w, columns), k, d };
+				this.record("gather_columns_f32", y, args, perRow(x));
+			} else if (gaps)
+				this.record("spread_blocks_f32", y, { y, x, d, ...gaps }, perRow(x));
 			return y;
 		});
+	}
+
+	/** The inverse: columns as the weight's kernels write them, in the order of the matrix. */
+	scatter(x: Buffer, w: Weight): Buffer {
+		const { columns, gaps } = w;
+		if (!columns && !gaps) return x;
+		const d = w.shape[1]!;
+		const y: Buffer = { ...x, rowBytes: 4 * d };
+		if (columns) {
+			const k = widthOf(w);
+			const args = { y, x, columns: columnsOf(w, columns), k, d };
+			this.record("scatter_columns_f32", y, args, perRow(x));
+		} else if (gaps)
+			this.record("join_blocks_f32", y, { y, x, d, ...gaps }, perRow(x));
+		return y;
 	}
 
 	/** The input of a matrix kernel: quantized the first time a layer asks, and shared by all that read the same rows. */
@@ -124,8 +140,14 @@ export class Recorder {
 	}
 }
 
+/** Columns of a weight as its kernels see them. */
+export function widthOf({ shape, columns, gaps }: Weight): number {
+	const k = shape[1]!;
+	return columns?.values.length ?? (gaps ? (k / gaps.block) * gaps.wide : k);
+}
+
 /** Where a weight keeps the places of its columns. */
-export function columnsOf(weight: Weight, { offset }: Columns): Place {
+function columnsOf(weight: Weight, { offset }: Columns): Place {
 	return {
 		get address() {
 			return weight.address + offset;

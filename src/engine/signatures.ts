@@ -27,7 +27,7 @@ export const signatures = {
 	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
 	embed_f32w: [["y", "F32"], ["tokens", "I32"], ["w", "F32W"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
-	embed_f8e4m3w: [["y", "F32"], ["tokens", "I32"], ["w", "F8E4M3W"], ["d", "i32"], ["block", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
+	embed_f8e4m3w: [["y", "F32"], ["tokens", "I32"], ["w", "F8E4M3W"], ["d", "i32"], ["block", "i32"], ["scale_type", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
 	embed_f8e5m2w: [["y", "F32"], ["tokens", "I32"], ["w", "F8E5M2W"], ["d", "i32"], ["block", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
@@ -66,8 +66,8 @@ export const signatures = {
 	embed_qb5w: [["y", "F32"], ["tokens", "I32"], ["w", "QB5W"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
 	embed_qb8w: [["y", "F32"], ["tokens", "I32"], ["w", "QB8W"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
-	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
-	embed_qb8w_f32: [["y", "F32"], ["tokens", "I32"], ["w", "QB8W"], ["d", "i32"], ["block", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, :] = scale · w[tokens[t], :], 0 in the gaps behind blocks. Units are rows of y. */
+	embed_qbnw: [["y", "F32"], ["tokens", "I32"], ["w", "QBNW"], ["d", "i32"], ["block", "i32"], ["bits", "i32"], ["has_zeros", "i32"], ["scale_type", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
 	embed_qc8w: [["y", "F32"], ["tokens", "I32"], ["w", "QC8W"], ["d", "i32"], ["scale", "f32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
@@ -95,7 +95,7 @@ export const signatures = {
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_f32_f32w: [["y", "F32"], ["x", "F32"], ["w", "F32W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
-	gemm_f32_f8e4m3w: [["y", "F32"], ["x", "F32"], ["w", "F8E4M3W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	gemm_f32_f8e4m3w: [["y", "F32"], ["x", "F32"], ["w", "F8E4M3W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scale_type", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_f32_f8e5m2w: [["y", "F32"], ["x", "F32"], ["w", "F8E5M2W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
@@ -111,7 +111,7 @@ export const signatures = {
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_f32_qb4zw: [["y", "F32"], ["x", "F32"], ["w", "QB4ZW"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scale_type", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
-	gemm_f32_qb8w_f32: [["y", "F32"], ["x", "F32"], ["w", "QB8W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	gemm_f32_qbnw: [["y", "F32"], ["x", "F32"], ["w", "QBNW"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["bits", "i32"], ["has_zeros", "i32"], ["scale_type", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_f32_qc8w: [["y", "F32"], ["x", "F32"], ["w", "QC8W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
@@ -135,13 +135,15 @@ export const signatures = {
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_qb8_qb8w: [["y", "F32"], ["x", "QD8"], ["w", "QB8W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+	gemm_qb8_qbnw: [["y", "F32"], ["x", "QD8"], ["w", "QBNW"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["bits", "i32"], ["has_zeros", "i32"], ["scale_type", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_qd8_qb4w_bf16: [["y", "F32"], ["x", "QD8"], ["w", "QB4W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_qd8_qb4w_f32: [["y", "F32"], ["x", "QD8"], ["w", "QB4W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_qd8_qb4zw: [["y", "F32"], ["x", "QD8"], ["w", "QB4ZW"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scale_type", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
-	gemm_qd8_qb8w_f32: [["y", "F32"], ["x", "QD8"], ["w", "QB8W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	gemm_qd8_qbnw: [["y", "F32"], ["x", "QD8"], ["w", "QBNW"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["bits", "i32"], ["has_zeros", "i32"], ["scale_type", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_qd8_qc8w: [["y", "F32"], ["x", "QD8"], ["w", "QC8W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
@@ -160,6 +162,8 @@ export const signatures = {
 	gemm_qk8_tq1w: [["y", "F32"], ["x", "QD8"], ["w", "TQ1W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_qk8_tq2w: [["y", "F32"], ["x", "QD8"], ["w", "TQ2W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** The inverse: y[t, :] = x[t, :] without what is behind every `block` of `wide` columns: x[rows, d / block · wide] → y[rows, d]. Units are rows. */
+	join_blocks_f32: [["y", "F32"], ["x", "F32"], ["d", "i32"], ["block", "i32"], ["wide", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** Stores keys and values as f16, rounded to nearest even; beyond ±65504 they saturate. */
 	kv_write_f16: [["kv", "KV"], ["k", "F32"], ["v", "F32"], ["table", "I32"], ["sequence", "I32"], ["position", "I32"], ["kv_heads", "i32"], ["d", "i32"], ["pages", "i32"], ["page_bytes", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** Stores keys and values as f32. */
@@ -178,12 +182,8 @@ export const signatures = {
 	pack_f32w_f32: [["dst", "F32W"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** dst = the tiles of rows [lo, hi) of E4M3[n, k]; src holds those rows. Units are rows, in multiples of 16. */
 	pack_f8e4m3w_f8_e4m3: [["dst", "F8E4M3W"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
-	/** dst = the tiles of rows [lo, hi) of E4M3[n, k] with bf16 scales [n, ⌈k / block⌉]; codes and scales hold those rows. Units are rows, in multiples of 16. */
-	pack_f8e4m3w_f8_e4m3_bf16: [["dst", "F8E4M3W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["lo", "i32"], ["hi", "i32"]],
-	/** The same with f16 scales. */
-	pack_f8e4m3w_f8_e4m3_f16: [["dst", "F8E4M3W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["lo", "i32"], ["hi", "i32"]],
-	/** The same with f32 scales. */
-	pack_f8e4m3w_f8_e4m3_f32: [["dst", "F8E4M3W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** dst = the tiles of rows [lo, hi) of E4M3[n, k] with scales [n, ⌈k / block⌉]; codes and scales hold those rows. Units are rows, in multiples of 16. */
+	pack_f8e4m3w_f8_e4m3_scaled: [["dst", "F8E4M3W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scale_type", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** dst = the tiles of rows [lo, hi) of E5M2[n, k]; src holds those rows. Units are rows, in multiples of 16. */
 	pack_f8e5m2w_f8_e5m2: [["dst", "F8E5M2W"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** dst = the tiles of rows [lo, hi) of IQ4_NL[n, k]; src holds those rows. Units are rows, in multiples of 16. */
@@ -230,14 +230,12 @@ export const signatures = {
 	pack_qb4zw_packed: [["dst", "QB4ZW"], ["codes", "Bytes"], ["scales", "Bytes"], ["zeros", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scale_type", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** dst = the tiles of rows [lo, hi) of Q5_0[n, k]; src holds those rows. Units are rows, in multiples of 16. */
 	pack_qb5w_q5_0: [["dst", "QB5W"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
-	/** dst = the tiles of rows [lo, hi) of a matrix [n, k] of int8 codes with bf16 scales [n, k / block]; codes and scales hold those rows. Units are rows, in multiples of 16. */
-	pack_qb8w_f32_i8_bf16: [["dst", "QB8W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["lo", "i32"], ["hi", "i32"]],
-	/** The same with f16 scales. */
-	pack_qb8w_f32_i8_f16: [["dst", "QB8W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["lo", "i32"], ["hi", "i32"]],
-	/** The same with f32 scales. */
-	pack_qb8w_f32_i8_f32: [["dst", "QB8W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** dst = the tiles of rows [lo, hi) of Q8_0[n, k]; src holds those rows. Units are rows, in multiples of 16. */
 	pack_qb8w_q8_0: [["dst", "QB8W"], ["src", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** dst = the tiles of rows [lo, hi) of a matrix of int8 codes of `bits` bits with scales [n, k / w], blocks of w columns with the gaps behind them; codes [n, k / w · block] and scales hold those rows. Units are rows, in multiples of 16. */
+	pack_qbnw_i8: [["dst", "QBNW"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["bits", "i32"], ["scale_type", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** The same with int8 zero points of `bits` bits [n, k / w], those rows as well. */
+	pack_qbnw_i8_zeros: [["dst", "QBNW"], ["codes", "Bytes"], ["scales", "Bytes"], ["zeros", "Bytes"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["bits", "i32"], ["scale_type", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** The same with bf16 scales. */
 	pack_qc8w_i8_bf16: [["dst", "QC8W"], ["codes", "Bytes"], ["scales", "Bytes"], ["n", "i32"], ["k", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** The same with f16 scales. */
@@ -292,6 +290,8 @@ export const signatures = {
 	scatter_columns_f32: [["y", "F32"], ["x", "F32"], ["columns", "I32"], ["k", "i32"], ["d", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, i] = e^x[t, i] / Σ_j e^x[t, j]; y may be x. */
 	softmax_f32: [["y", "F32"], ["x", "F32"], ["n", "i32"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, :] = x[t, :] with zeros behind every `block` columns, up to a multiple of 32 that is `wide`: x[rows, d] → y[rows, d / block · wide]. Units are rows. */
+	spread_blocks_f32: [["y", "F32"], ["x", "F32"], ["d", "i32"], ["block", "i32"], ["wide", "i32"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[i] = silu(gate[i]) · up[i], where silu(x) = x / (1 + e^-x). */
 	swiglu_f32: [["y", "F32"], ["gate", "F32"], ["up", "F32"], ["lo", "i32"], ["hi", "i32"]],
 	/** swiglu_f32, then quantize_f32_qb8. */
@@ -320,7 +320,7 @@ export const rareKernels = [
 	"embed_q5kw",
 	"embed_qb4zw",
 	"embed_qb5w",
-	"embed_qb8w_f32",
+	"embed_qbnw",
 	"embed_tq1w",
 	"embed_tq2w",
 	"gemm_f32_f8e4m3w",
@@ -328,15 +328,16 @@ export const rareKernels = [
 	"gemm_f32_lut4w_f32",
 	"gemm_f32_lut4w_u8",
 	"gemm_f32_qb4zw",
-	"gemm_f32_qb8w_f32",
+	"gemm_f32_qbnw",
 	"gemm_qb8_iq4nlw",
 	"gemm_qb8_mxfp4w",
 	"gemm_qb8_q4_1w",
 	"gemm_qb8_q5_1w",
 	"gemm_qb8_qb4zw",
 	"gemm_qb8_qb5w",
+	"gemm_qb8_qbnw",
 	"gemm_qd8_qb4zw",
-	"gemm_qd8_qb8w_f32",
+	"gemm_qd8_qbnw",
 	"gemm_qk8_iq4xsw",
 	"gemm_qk8_q2kw",
 	"gemm_qk8_q3kw",
@@ -344,9 +345,7 @@ export const rareKernels = [
 	"gemm_qk8_tq1w",
 	"gemm_qk8_tq2w",
 	"pack_f8e4m3w_f8_e4m3",
-	"pack_f8e4m3w_f8_e4m3_bf16",
-	"pack_f8e4m3w_f8_e4m3_f16",
-	"pack_f8e4m3w_f8_e4m3_f32",
+	"pack_f8e4m3w_f8_e4m3_scaled",
 	"pack_f8e5m2w_f8_e5m2",
 	"pack_iq4nlw_iq4_nl",
 	"pack_iq4xsw_iq4_xs",
@@ -361,9 +360,8 @@ export const rareKernels = [
 	"pack_qb4zw_i8",
 	"pack_qb4zw_packed",
 	"pack_qb5w_q5_0",
-	"pack_qb8w_f32_i8_bf16",
-	"pack_qb8w_f32_i8_f16",
-	"pack_qb8w_f32_i8_f32",
+	"pack_qbnw_i8",
+	"pack_qbnw_i8_zeros",
 	"pack_tq1w_tq1_0",
 	"pack_tq2w_tq2_0",
 ] as const satisfies readonly (keyof typeof signatures)[];

@@ -1,9 +1,9 @@
 // Affine matrices as kernels take them: which planes, with which columns, for which layout.
 import { CheckpointError } from "../errors.ts";
 import type { StoredTensor } from "../formats/checkpoint.ts";
-import { affineLayout, int8, keepsZeros, keptBits } from "./affine.ts";
-import { arranged, arrangementOf } from "./arrangement.ts";
-import { differences } from "./differences.ts";
+import { affineLayout, int8, isNibbles } from "./affine.ts";
+import { arranged, placed, wideOf } from "./arrangement.ts";
+import { widen } from "./floats.ts";
 import type { GroupIndex } from "./group-index.ts";
 import type { Plane, StoredMatrix } from "./scheme.ts";
 
@@ -15,6 +15,8 @@ export interface AffineParts {
 	readonly packed?: Plane | undefined;
 	/** Floats [rows, groups] */
 	readonly scales: Plane;
+	/** Whether tiles of 16 rows share their scales. @default false */
+	readonly sharesScales?: boolean;
 	/** i8[rows, groups]; absent where all are zero. */
 	readonly zeros?: Plane | undefined;
 	readonly bits: number;
@@ -27,39 +29,89 @@ export interface AffineParts {
 	readonly tensor: StoredTensor;
 }
 
-export function affinePlanes(
-	parts: AffineParts,
-): Pick<StoredMatrix, "planes" | "layout" | "pack" | "format" | "arrangement"> {
-	const { bits, cols, scales, order, tensor } = parts;
-	const isFloat = parts.codes.type === "F8_E4M3";
-	const isPerRow = parts.block >= cols;
-	// Rows of bytes may have any length.
-	const isBytes = keptBits(bits) === 8;
-	const arrangement =
-		isBytes && isPerRow
-			? undefined
-			: arrangementOf(cols, parts.block, order, isBytes);
-	const block = arrangement?.block ?? parts.block;
+type Kept = Pick<
+	StoredMatrix,
+	"planes" | "layout" | "pack" | "format" | "arrangement"
+>;
+
+export function affinePlanes(parts: AffineParts): Kept {
+	return parts.codes.type === "F8_E4M3"
+		? floatPlanes(parts)
+		: integerPlanes(parts);
+}
+
+function integerPlanes(parts: AffineParts): Kept {
+	const { bits, cols, block, order, tensor } = parts;
+	const groups = Math.ceil(cols / block);
+	const isShared = (parts.sharesScales ?? false) && groups > 1;
 	const zeros = parts.zeros && checked(parts.zeros, bits, tensor);
-	const zerosOf =
-		zeros && (async (lo: number, hi: number) => int8(await zeros.read(lo, hi)));
-	const codes = arrangement
-		? arranged(parts.codes, arrangement, zerosOf)
-		: (parts.packed ?? parts.codes);
-	const isPacked = codes === parts.packed;
-	const layout = affineLayout({
+	const isArranged = order !== undefined || cols % block !== 0;
+	const storage = {
 		bits,
 		block,
-		cols: arrangement?.columns.length ?? cols,
-		scaleType: scales.type,
+		cols: groups * block,
+		scaleType: isShared ? ("SHARED" as const) : parts.scales.type,
 		zeros: zeros !== undefined,
-		codes: isPacked ? "packed" : isFloat ? "f8_e4m3" : "i8",
+	};
+	const takesPacked = !isArranged && isNibbles(storage);
+	const packed = takesPacked ? parts.packed : undefined;
+	const layout = affineLayout({ ...storage, codes: packed ? "packed" : "i8" });
+	const scales = isShared ? widened(parts.scales) : parts.scales;
+	const rest = [scales, ...(zeros ? [zeros] : [])];
+	if (!isArranged)
+		return { ...layout, planes: [packed ?? parts.codes, ...rest] };
+
+	const columns = placed(cols, block, block, order);
+	const zerosOf =
+		zeros && (async (lo: number, hi: number) => int8(await zeros.read(lo, hi)));
+	const seen =
+		block === wideOf(block)
+			? columns
+			: placed(cols, block, wideOf(block), order);
+	return {
+		...layout,
+		planes: [arranged(parts.codes, columns, block, zerosOf), ...rest],
+		arrangement: { width: seen.length, block, columns: seen },
+	};
+}
+
+/** Blocks of floats that are no multiple of 32 columns are filled up with zeros. */
+function floatPlanes(parts: AffineParts): Kept {
+	const { cols, sharesScales = false } = parts;
+	const isWhole = parts.block >= cols || parts.block === wideOf(parts.block);
+	const block = isWhole ? parts.block : wideOf(parts.block);
+	const scales = sharesScales ? widened(parts.scales) : parts.scales;
+	const layout = affineLayout({
+		bits: 8,
+		block,
+		cols,
+		scaleType: sharesScales ? "SHARED" : parts.scales.type,
+		zeros: parts.zeros !== undefined,
+		codes: "f8_e4m3",
 	});
-	const planes =
-		zerosOf && !keepsZeros(bits)
-			? [differences({ codes, zeros: zerosOf, bits, block, tensor }), scales]
-			: [codes, scales, ...(zeros ? [zeros] : [])];
-	return { ...layout, planes, ...(arrangement && { arrangement }) };
+	if (isWhole) return { ...layout, planes: [parts.codes, scales] };
+	const columns = placed(cols, parts.block, block);
+	return {
+		...layout,
+		planes: [arranged(parts.codes, columns, block), scales],
+		arrangement: { width: columns.length, block, columns },
+	};
+}
+
+/** Floats as f32. */
+function widened(plane: Plane): Plane {
+	if (plane.type === "F32") return plane;
+	return {
+		...plane,
+		type: "F32",
+		rowBytes: 2 * plane.rowBytes,
+		async read(lo, hi, into) {
+			const values = widen(plane.type, await plane.read(lo, hi));
+			const bytes = new Uint8Array(values.buffer);
+			into?.set(bytes);
+			return into?.subarray(0, bytes.length) ?? bytes;
+		},
+	};
 }
 
 /** Zero points that kernels have bits for: those of codes. */

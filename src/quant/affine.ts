@@ -3,8 +3,9 @@
 //   w[n, c] = T((q[n, c] − z[n, g]) · s[n, g])      g = c div (columns per group), or the group that g_idx gives c
 //
 // T is the precision of the scheme's arithmetic; q − z is exact in all of them, so only the product is rounded to it.
+import { wideOf } from "./arrangement.ts";
 import { type Precision, roundTo } from "./floats.ts";
-import type { StoredMatrix } from "./scheme.ts";
+import type { ScaleType, StoredMatrix } from "./scheme.ts";
 
 export interface Affine {
 	readonly cols: number;
@@ -49,6 +50,7 @@ export interface AffineStorage {
 	/** Columns per scale. */
 	readonly block: number;
 	readonly cols: number;
+	/** As containers spell it, or "SHARED": f32 that are the same for the 16 rows of a tile. */
 	readonly scaleType: string;
 	/** Whether there are zero points other than zero. */
 	readonly zeros: boolean;
@@ -56,44 +58,46 @@ export interface AffineStorage {
 	readonly codes: "i8" | "packed" | "f8_e4m3";
 }
 
-/** Blocks of columns that kernels read: others, which arrangement.ts leaves alone, have a layout of their own, which none reads. */
-const BLOCK_MULTIPLE = 32;
-
-/** Bits that a code takes in memory: narrower ones are widened, to 4 or to 8. */
-export function keptBits(bits: number): 4 | 8 {
-	return bits <= 4 ? 4 : 8;
+/** Whether a layout of 4-bit codes keeps such integers. */
+export function isNibbles({
+	bits,
+	block,
+	scaleType,
+}: Pick<AffineStorage, "bits" | "block" | "scaleType">): boolean {
+	return bits === 4 && block === wideOf(block) && scaleType !== "SHARED";
 }
 
-/** Whether zero points have to be kept: widened codes have room for q − z (differences.ts). */
-export function keepsZeros(bits: number): boolean {
-	return bits === keptBits(bits);
-}
-
-/** Names of the layout and of the kernel that packs it. */
+/** The layout, the kernel that packs it, and what both have to know. Blocks that are no multiple of 32 columns get gaps behind them. */
 export function affineLayout(
 	storage: AffineStorage,
-): Pick<StoredMatrix, "layout" | "pack" | "format"> {
-	const { bits, block, cols, codes } = storage;
-	const kept = keptBits(bits);
+): Pick<StoredMatrix, "layout" | "pack" | "format" | "arrangement"> {
+	const { bits, block, cols, codes, zeros } = storage;
 	const scale = storage.scaleType.toLowerCase();
-	const z = storage.zeros && keepsZeros(bits) ? "z" : "";
-	const float = codes === "f8_e4m3";
-	if (kept === 8 && block === cols && !float) {
+	const z = zeros ? "z" : "";
+	const format = {
+		bits,
+		zeros,
+		scaleType: storage.scaleType as ScaleType,
+	};
+	if (codes === "f8_e4m3") {
+		const layout = `f8e4m3${z}w`;
+		return { layout, pack: `pack_${layout}_${codes}_scaled`, format };
+	}
+	if (bits === 8 && block === cols)
 		return { layout: `qc8${z}w`, pack: `pack_qc8${z}w_${codes}_${scale}` };
+	if (!isNibbles(storage)) {
+		const wide = wideOf(block);
+		return {
+			layout: "qbnw",
+			pack: `pack_qbnw_${codes}${zeros ? "_zeros" : ""}`,
+			format,
+			...(wide !== block && {
+				arrangement: { width: (cols / block) * wide, block },
+			}),
+		};
 	}
-	const whole = block % BLOCK_MULTIPLE === 0 || (float && block >= cols);
-	const odd = whole ? "" : `_${block}`;
-	if (kept === 4 && z) {
-		const layout = `qb4zw${odd}`;
-		const format = { scaleType: storage.scaleType as Precision };
-		return { layout, pack: `pack_${layout}_${codes}`, format };
-	}
-	if (kept === 8) {
-		const family = float ? `f8e4m3${z}w` : `qb8${z}w_f32`;
-		const layout = `${family}${odd}`;
-		return { layout, pack: `pack_${layout}_${codes}_${scale}` };
-	}
-	const layout = `qb4w_${scale}${odd}`;
+	if (zeros) return { layout: "qb4zw", pack: `pack_qb4zw_${codes}`, format };
+	const layout = `qb4w_${scale}`;
 	return { layout, pack: `pack_${layout}_${codes}` };
 }
 

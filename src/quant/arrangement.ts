@@ -1,50 +1,52 @@
-// Columns in an order of their own, so that kernels need to know one kind of block only: consecutive columns, a multiple
-// of 32 of them. Blocks of another size are filled up with weights of zero, and columns that GPTQ put into groups by
-// their index are brought together. The input of such a matrix is gathered in the same order.
+// Columns as kernels see them: groups of 32, each of one block. Blocks of another size have gaps behind them, up to a multiple of
+// 32, and columns that GPTQ put into groups by their index are brought together. The input of such a matrix is gathered or spread
+// in the same way. Memory holds no gaps, but for floats of 8 bits.
 import type { GroupIndex } from "./group-index.ts";
 import type { Plane } from "./scheme.ts";
 
-/** How the columns of planes lie, where they do not lie as those of the matrix. */
+/** How kernels see the columns of a matrix, where that is not how they lie in it. */
 export interface Arrangement {
-	/** Column i of the planes is column `columns[i]` of the matrix, or a weight of zero where that is −1. */
-	readonly columns: Int32Array;
+	/** Columns that kernels see: those of the matrix, and gaps. */
+	readonly width: number;
 	/** Columns of the planes that share a scale. */
 	readonly block: number;
+	/**
+	 * Column i is column `columns[i]` of the matrix, or a gap where that is −1. Absent where columns are in order, with a gap
+	 * behind every block.
+	 */
+	readonly columns?: Int32Array;
 }
 
 /** What blocks in kernels are multiples of. */
 const BLOCK_MULTIPLE = 32;
-/** Smaller blocks are left alone, and not read by any kernel: they would take more than twice their room. */
-const LEAST_BLOCK = 16;
 
-/**
- * The arrangement of `cols` columns in blocks of `block`, the last of which may be shorter; undefined where they can stay.
- * `ragged` says whether the last block may stay short.
- */
-export function arrangementOf(
+/** Columns of a block as kernels see it. */
+export const wideOf = (block: number): number =>
+	Math.ceil(block / BLOCK_MULTIPLE) * BLOCK_MULTIPLE;
+
+/** Columns in blocks, or in the groups that an index says, that begin `step` columns apart; −1 between them, and where the last one is shorter. */
+export function placed(
 	cols: number,
 	block: number,
-	order: GroupIndex | undefined,
-	ragged: boolean,
-): Arrangement | undefined {
-	const fits = block % BLOCK_MULTIPLE === 0 && (ragged || cols % block === 0);
-	if (block < LEAST_BLOCK || (fits && !order)) return undefined;
-	const wide = Math.ceil(block / BLOCK_MULTIPLE) * BLOCK_MULTIPLE;
-	const columns = new Int32Array(wide * Math.ceil(cols / block)).fill(-1);
+	step: number,
+	order?: GroupIndex,
+): Int32Array {
+	const columns = new Int32Array(step * Math.ceil(cols / block)).fill(-1);
 	for (let i = 0; i < cols; i++) {
-		const place = wide * Math.floor(i / block) + (i % block);
+		const place = step * Math.floor(i / block) + (i % block);
 		columns[place] = order ? order.columns[i]! : i;
 	}
-	return { columns, block: wide };
+	return columns;
 }
 
 /**
- * A plane of a byte per column, arranged. Bytes without a column are 0, or the zero point of their block, i8[hi − lo, groups]
- * of rows [lo, hi): either makes a weight of zero.
+ * A plane of a byte per column with its columns in the order of `columns`, `block` of which share a scale. Bytes without a
+ * column are 0, or the zero point of their block, i8[hi − lo, groups] of rows [lo, hi): either makes a weight of zero.
  */
 export function arranged(
 	plane: Plane,
-	{ columns, block }: Arrangement,
+	columns: Int32Array,
+	block: number,
 	zeros?: (lo: number, hi: number) => Promise<Int8Array>,
 ): Plane {
 	const cols = plane.rowBytes;

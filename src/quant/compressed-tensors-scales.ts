@@ -8,6 +8,9 @@ import { floats, type Precision } from "./floats.ts";
 import { expectTensor, SCALE_TYPES, scalePlane } from "./planes.ts";
 import type { Plane } from "./scheme.ts";
 
+/** Rows of a tile in memory. */
+const TILE_ROWS = 16;
+
 export interface ScaleGrid {
 	/** Columns per scale. */
 	readonly block: number;
@@ -15,6 +18,8 @@ export interface ScaleGrid {
 	readonly groups: number;
 	/** The group of each column, where the last one is shorter. */
 	readonly groupOf?: Int32Array;
+	/** Whether tiles of 16 rows share their scales. */
+	readonly isShared: boolean;
 	readonly precision: Precision;
 	/** [rows, groups], repeated where rows share scales. */
 	readonly plane: Plane;
@@ -58,6 +63,7 @@ export function scaleGrid(
 	return {
 		block,
 		groups,
+		isShared: rowsPerScale === rows || rowsPerScale % TILE_ROWS === 0,
 		precision: scale.type as Precision,
 		plane: repeated(scale, rows, rowsPerScale, groups),
 		shapes,

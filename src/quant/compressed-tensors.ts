@@ -122,6 +122,7 @@ async function matrix(
 			codes: codes.plane,
 			packed: packedPlane(codes),
 			scales: grid.plane,
+			sharesScales: grid.isShared,
 			zeros: zeroPlane,
 			bits,
 			cols,

@@ -66,6 +66,9 @@ export function plainMatrix(
 		planes: [type === "F64" ? rounded : finite],
 		precision: type === "F16" || type === "BF16" ? type : "F32",
 		layout,
+		...(format.bytes === 1 && {
+			format: { bits: 8, zeros: false, scaleType: "F32" as const },
+		}),
 		pack: `pack_${layout}_${(type === "F64" ? "F32" : type).toLowerCase()}`,
 		tensors: [tensor],
 		decode,

@@ -27,6 +27,9 @@ export type ActivationForm =
 	| "token-symmetric"
 	| "static";
 
+/** The type that scales have in the file, and in memory; SHARED are f32 that are the same for each 16 rows. */
+export type ScaleType = Precision | "SHARED";
+
 /** Bytes of a matrix, row after row, as its packing kernel takes them. */
 export interface Plane {
 	readonly name: string;
@@ -67,12 +70,15 @@ export interface StoredMatrix {
 	 * them behind the packed matrix.
 	 */
 	readonly tables?: Float32Array;
-	/** Where the planes have other columns than the matrix; the input has to be gathered like them. decode() is not affected. */
+	/** Where kernels see other columns than the matrix has; the input has to be arranged like them. decode() is not affected. */
 	readonly arrangement?: Arrangement;
 	/** What kernels of the layout have to know beside sizes; absent where the layout's name says it all. */
 	readonly format?: {
-		/** The type that scales have in the file, and in memory. */
-		readonly scaleType: Precision;
+		/** Bits of a code. */
+		readonly bits: number;
+		/** Whether there are zero points. */
+		readonly zeros: boolean;
+		readonly scaleType: ScaleType;
 	};
 	/** Name of the layout in memory that keeps every bit, and of the kernel that writes it. */
 	readonly layout: string;

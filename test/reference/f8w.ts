@@ -1,13 +1,14 @@
+import type { Format } from "../../src/engine/layouts.ts";
 import {
-	type ByteKind,
-	byteLayout,
+	type Float8,
+	float8Layout,
 	packingPlain,
 	packingScaled,
-	scaleTypes,
-} from "./bytes.ts";
-import { quantizedEmbed, quantizedGemm } from "./matrix.ts";
+} from "./float8-tiles.ts";
+import { quantizedEmbed, quantizedGemm, type Sizes } from "./matrix.ts";
 import type { Operands } from "./operands.ts";
 import { plain } from "./quantize.ts";
+import { withScales } from "./scales.ts";
 
 /** Sign, exponent with a bias, `size` bits of fraction; no bits stand for NaN or infinity. */
 const float8 = (bias: number, size: number) => (bits: number) => {
@@ -27,62 +28,62 @@ const finite = (mask: number, size: number) => (o: Operands, row: number) => {
 	return bits + 128 * o.integer(0, 1);
 };
 
-const e4m3: ByteKind = {
-	hasSums: false,
-	kept: (stored) => stored,
+const e4m3: Float8 = {
 	value: float8(7, 3),
 	random: finite(0x7f, 3),
 	exponents: [-6, 8],
 	scale: 0.001,
 };
-const e5m2: ByteKind = {
-	hasSums: false,
-	kept: (stored) => stored,
+const e5m2: Float8 = {
 	value: float8(15, 2),
 	random: finite(0x7c, 2),
 	exponents: [-14, 16],
 	scale: 8e-6,
 };
 
-const sizes = [
+const [f16, bf16, f32, shared] = (
+	["F16", "BF16", "F32", "SHARED"] as const
+).map((name) => withScales(name)) as [Format, Format, Format, Format];
+
+const sizes: readonly Sizes[] = [
+	[32, 0, f32],
+	[7, 0, f32],
+	[67, 67, bf16],
+	[384, 128, f32],
+	[384, 128, shared],
+	[200, 128, bf16],
+	[200, 64, f16],
+	[1120, 0, shared],
+];
+const e5m2Sizes: readonly Sizes[] = [
 	[32, 0],
 	[7, 0],
 	[67, 67],
-	[384, 128],
-	[200, 128],
 	[1120, 0],
-] as const;
+];
 
-export const gemm_f32_f8e4m3w = quantizedGemm(plain, byteLayout(e4m3), sizes);
-export const gemm_f32_f8e5m2w = quantizedGemm(plain, byteLayout(e5m2), sizes);
-export const embed_f8e4m3w = quantizedEmbed(byteLayout(e4m3), 200, 64);
-export const embed_f8e5m2w = quantizedEmbed(byteLayout(e5m2), 75);
+export const gemm_f32_f8e4m3w = quantizedGemm(plain, float8Layout(e4m3), sizes);
+export const gemm_f32_f8e5m2w = quantizedGemm(
+	plain,
+	float8Layout(e5m2, f32),
+	e5m2Sizes,
+);
+export const embed_f8e4m3w = quantizedEmbed(float8Layout(e4m3), 200, 64, bf16);
+export const embed_f8e5m2w = quantizedEmbed(float8Layout(e5m2, f32), 75);
 
 const plainSizes = [
 	[37, 53],
 	[32, 64],
 	[16, 80],
 ] as const;
-const scaledSizes = [
-	[37, 53, 53],
-	[32, 256, 128],
-	[16, 200, 64],
-] as const;
 
 export const pack_f8e4m3w_f8_e4m3 = packingPlain(e4m3, plainSizes);
 export const pack_f8e5m2w_f8_e5m2 = packingPlain(e5m2, plainSizes);
-export const pack_f8e4m3w_f8_e4m3_f32 = packingScaled(
-	e4m3,
-	scaleTypes.f32,
-	scaledSizes,
-);
-export const pack_f8e4m3w_f8_e4m3_f16 = packingScaled(
-	e4m3,
-	scaleTypes.f16,
-	scaledSizes,
-);
-export const pack_f8e4m3w_f8_e4m3_bf16 = packingScaled(
-	e4m3,
-	scaleTypes.bf16,
-	scaledSizes,
-);
+export const pack_f8e4m3w_f8_e4m3_scaled = packingScaled(e4m3, [
+	[37, 53, 53, f32],
+	[32, 256, 128, f32],
+	[16, 200, 64, f16],
+	[32, 256, 128, bf16],
+	[37, 53, 53, shared],
+	[32, 256, 128, shared],
+]);

@@ -26,7 +26,7 @@ import * as qb4w from "./qb4w.ts";
 import * as qb4zw from "./qb4zw.ts";
 import * as qb5w from "./qb5w.ts";
 import * as qb8w from "./qb8w.ts";
-import * as qb8wF32 from "./qb8w-f32.ts";
+import * as qbnw from "./qbnw.ts";
 import * as qc8w from "./qc8w.ts";
 import {
 	quantize_f32_qb8,
@@ -67,7 +67,7 @@ export const reference: { readonly [K in KernelName]: Entry<K> } = {
 	...qb4zw,
 	...qb5w,
 	...qb8w,
-	...qb8wF32,
+	...qbnw,
 	...qc8w,
 	quantize_f32_qb8,
 	quantize_f32_qd8,

@@ -1,5 +1,5 @@
 import type { KernelName } from "../../src/engine/kernels.ts";
-import type { Format } from "../../src/engine/layouts.ts";
+import type { Format as AnyFormat } from "../../src/engine/layouts.ts";
 import { type Entry, exact, type View } from "./entry.ts";
 import {
 	type PlainLayout,
@@ -11,7 +11,14 @@ import {
 } from "./matrix.ts";
 import { type Operands, viewOf } from "./operands.ts";
 import { plain, qb8, qd8 } from "./quantize.ts";
-import { bf16, f16, f32, scaleTypeOf } from "./scales.ts";
+import { scaleTypeOf, withScales } from "./scales.ts";
+
+type Format = Pick<AnyFormat, "scale_type">;
+const [f16, bf16, f32] = [
+	withScales("F16"),
+	withScales("BF16"),
+	withScales("F32"),
+];
 
 /** Bytes of 16 rows' scales, zero points and codes of a block. */
 const parts = (block: number, format: Format) => ({

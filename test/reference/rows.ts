@@ -83,6 +83,59 @@ export const scatter_columns_f32: Entry<"scatter_columns_f32"> = {
 	},
 };
 
+export const spread_blocks_f32: Entry<"spread_blocks_f32"> = {
+	run({ y, x, d, block, wide }, lo, hi, memory) {
+		const [Y, X] = [memory.f32(y), memory.f32(x)];
+		const k = (d / block) * wide;
+		for (let t = lo; t < hi; t++) {
+			for (let i = 0; i < k; i++) Y[t * k + i] = 0;
+			for (let c = 0; c < d; c++)
+				Y[t * k + Math.floor(c / block) * wide + (c % block)] = X[t * d + c]!;
+		}
+	},
+	units: ({ d, block, wide }, elements) => elements / ((d / block) * wide),
+	grain: 1,
+	tolerance: exact,
+	cases: {
+		"five rows in blocks of 12": (o) => ({
+			y: o.output("f32", 5 * 96),
+			x: o.normal(5 * 36),
+			d: 36,
+			block: 12,
+			wide: 32,
+		}),
+		"three rows of one block": (o) => ({
+			y: o.output("f32", 3 * 64),
+			x: o.normal(3 * 37),
+			d: 37,
+			block: 37,
+			wide: 64,
+		}),
+	},
+};
+
+export const join_blocks_f32: Entry<"join_blocks_f32"> = {
+	run({ y, x, d, block, wide }, lo, hi, memory) {
+		const [Y, X] = [memory.f32(y), memory.f32(x)];
+		const k = (d / block) * wide;
+		for (let t = lo; t < hi; t++)
+			for (let c = 0; c < d; c++)
+				Y[t * d + c] = X[t * k + Math.floor(c / block) * wide + (c % block)]!;
+	},
+	units: ({ d }, elements) => elements / d,
+	grain: 1,
+	tolerance: exact,
+	cases: {
+		"five rows in blocks of 12": (o) => ({
+			y: o.output("f32", 5 * 36),
+			x: o.normal(5 * 96),
+			d: 36,
+			block: 12,
+			wide: 32,
+		}),
+	},
+};
+
 export const pool_f32: Entry<"pool_f32"> = {
 	run({ y, x, grid, by, d }, lo, hi, memory) {
 		const [Y, X] = [memory.f32(y), memory.f32(x)];

@@ -8,6 +8,7 @@ import {
 	halfToFloat,
 } from "./half.ts";
 import { pairedPlace } from "./matrix.ts";
+import type { Operands } from "./operands.ts";
 
 /** A type of scales. */
 export interface ScaleType {
@@ -25,41 +26,63 @@ export interface ScaleType {
 	readonly place: (r: number) => number;
 }
 
+/** Scales in tiles may lie anywhere. */
+function viewAt(memory: View, address: number): DataView {
+	const { buffer, byteOffset } = memory.u8(address);
+	return new DataView(buffer, byteOffset);
+}
+
+const float: Pick<ScaleType, "bytes" | "read" | "write"> = {
+	bytes: 4,
+	read: (memory, address, i) => viewAt(memory, address).getFloat32(4 * i, true),
+	write: (memory, address, i, scale) =>
+		viewAt(memory, address).setFloat32(4 * i, scale, true),
+};
+
+const half = (
+	widen: (bits: number) => number,
+	narrow: (value: number) => number,
+): Pick<ScaleType, "bytes" | "read" | "write" | "place"> => ({
+	bytes: 2,
+	read: (memory, address, i) =>
+		widen(viewAt(memory, address).getUint16(2 * i, true)),
+	write: (memory, address, i, scale) =>
+		viewAt(memory, address).setUint16(2 * i, narrow(scale), true),
+	place: pairedPlace,
+});
+
 const types: readonly ScaleType[] = [
-	{
-		name: "F16",
-		bytes: 2,
-		read: (memory, address, i) => halfToFloat(memory.u16(address)[i]!),
-		write: (memory, address, i, scale) => {
-			memory.u16(address)[i] = floatToHalf(scale);
-		},
-		place: pairedPlace,
-	},
-	{
-		name: "BF16",
-		bytes: 2,
-		read: (memory, address, i) => brainToFloat(memory.u16(address)[i]!),
-		write: (memory, address, i, scale) => {
-			memory.u16(address)[i] = floatToBrain(scale);
-		},
-		place: pairedPlace,
-	},
-	{
-		name: "F32",
-		bytes: 4,
-		read: (memory, address, i) => memory.f32(address)[i]!,
-		write: (memory, address, i, scale) => {
-			memory.f32(address)[i] = scale;
-		},
-		place: (r) => r,
-	},
+	{ name: "F16", ...half(halfToFloat, floatToHalf) },
+	{ name: "BF16", ...half(brainToFloat, floatToBrain) },
+	{ name: "F32", ...float, place: (r) => r },
+	{ name: "SHARED", ...float, place: () => 0 },
 ];
+
+/** `count` scales, the same for each 16 rows of `perRow` where the type says so. */
+export function randomScales(
+	o: Operands,
+	count: number,
+	perRow: number,
+	deviation: number,
+	{ scale_type }: Pick<Format, "scale_type">,
+): Float32Array {
+	const scales = o.gaussians(count, deviation);
+	if (scale_type !== scaleTypes.SHARED) return scales;
+	const tile = 16 * perRow;
+	return scales.map((_, i) => scales[i - (i % tile) + (i % perRow)]!);
+}
 
 /** The type of a format's scales. */
 export const scaleTypeOf = ({ scale_type }: Pick<Format, "scale_type">) =>
 	types.find(({ name }) => scaleTypes[name] === scale_type)!;
 
-/** Formats that differ in the type of scales alone. */
-export const f16: Format = { scale_type: scaleTypes.F16 };
-export const bf16: Format = { scale_type: scaleTypes.BF16 };
-export const f32: Format = { scale_type: scaleTypes.F32 };
+/** A format of such scales. */
+export const withScales = (
+	name: keyof typeof scaleTypes,
+	bits = 0,
+	has_zeros = 0,
+): Format => ({ bits, has_zeros, scale_type: scaleTypes[name] });
+
+/** Bytes of 16 rows' scales in a tile. */
+export const scalesBytes = (format: Pick<Format, "scale_type">) =>
+	format.scale_type === scaleTypes.SHARED ? 16 : 16 * scaleTypeOf(format).bytes;
