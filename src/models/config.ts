@@ -68,13 +68,19 @@ const isNumber = (value: unknown): value is number =>
 const isFlag = (value: unknown): value is boolean => typeof value === "boolean";
 const isText = (value: unknown): value is string => typeof value === "string";
 
-/** More layers than any model has; a file that claims them wants memory. */
+/** More layers than any model has, and larger heads; a file that claims them wants memory. */
 const MAX_LAYERS = 1024;
+const MAX_HEAD_SIZE = 4096;
 const MAX_SIZE = 2 ** 31 - 1;
 
 /** A number of layers: from 1 to 1,024. */
-export function readLayers(hf: Config): number {
-	return readSize(hf, "num_hidden_layers", undefined, MAX_LAYERS);
+export function readLayers(hf: Config, missing?: number): number {
+	return readSize(hf, "num_hidden_layers", missing, MAX_LAYERS);
+}
+
+/** Numbers of a head: from 1 to 4,096. */
+export function readHeadSize(hf: Config, missing: number): number {
+	return readSize(hf, "head_dim", missing, MAX_HEAD_SIZE);
 }
 
 /** A size that arrays are made of: a whole number from 1 to `most`. */

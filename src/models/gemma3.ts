@@ -13,7 +13,7 @@ import {
 	type ImagePrompt,
 	type Weights,
 } from "./architecture.ts";
-import { type Config, readSize } from "./config.ts";
+import { type Config, readHeadSize, readLayers, readSize } from "./config.ts";
 import { makeRope } from "./rope.ts";
 import { siglip, siglipConfig, siglipWeights } from "./siglip.ts";
 
@@ -60,7 +60,7 @@ export const gemma3 = architecture({
 	config(outer) {
 		const hf = outer.section("text_config") ?? outer;
 		refuseUnknown(hf);
-		const L = readSize(hf, "num_hidden_layers", 26);
+		const L = readLayers(hf, 26);
 		const D = readSize(hf, "hidden_size", 2304);
 		const H = readSize(hf, "num_attention_heads", 8);
 		const K = readSize(hf, "num_key_value_heads", 4);
@@ -68,7 +68,7 @@ export const gemma3 = architecture({
 			throw new CheckpointError(
 				`${hf.file}: num_attention_heads is ${H}, expected a multiple of num_key_value_heads, ${K}`,
 			);
-		const d = readSize(hf, "head_dim", 256);
+		const d = readHeadSize(hf, 256);
 		const window = readSize(hf, "sliding_window", 4096);
 		const isFull = fullLayers(hf);
 		const ropes = readRopes(hf, d);

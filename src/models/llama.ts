@@ -7,7 +7,7 @@
  */
 import { CheckpointError, UnsupportedError } from "../errors.ts";
 import { architecture } from "./architecture.ts";
-import { readLayers, readSize } from "./config.ts";
+import { readHeadSize, readLayers, readSize } from "./config.ts";
 import { readRope } from "./rope.ts";
 
 export const llama = architecture({
@@ -17,7 +17,7 @@ export const llama = architecture({
 		const L = readLayers(hf);
 		const D = readSize(hf, "hidden_size");
 		const H = readSize(hf, "num_attention_heads");
-		const d = readSize(hf, "head_dim", D / H);
+		const d = readHeadSize(hf, D / H);
 		const K = readSize(hf, "num_key_value_heads", H);
 		if (H % K !== 0)
 			throw new CheckpointError(

@@ -8,7 +8,7 @@ import type { Graph } from "../engine/graph.ts";
 import type { Tensor } from "../engine/operands.ts";
 import { CheckpointError, UnsupportedError } from "../errors.ts";
 import type { Weights } from "./architecture.ts";
-import { type Config, readSize } from "./config.ts";
+import { type Config, readLayers, readSize } from "./config.ts";
 
 const CHANNELS = 3;
 
@@ -36,7 +36,7 @@ export function siglipConfig(hf: Config) {
 			`${hf.file}: hidden_size is ${D}, expected a multiple of num_attention_heads, ${H}`,
 		);
 	return {
-		L: readSize(hf, "num_hidden_layers", 12),
+		L: readLayers(hf, 12),
 		D,
 		H,
 		F: readSize(hf, "intermediate_size", 3072),
