@@ -1,8 +1,9 @@
-import { describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { CheckpointError, UnsupportedError } from "../src/errors.ts";
 import { openCheckpoint } from "../src/formats/open.ts";
 import { bytesSource } from "../src/sources/bytes.ts";
 import { fixture } from "./fixture.ts";
+import { printCount } from "./survive.ts";
 import {
 	u32,
 	u64,
@@ -11,6 +12,9 @@ import {
 	type WriteValue,
 	writeGguf,
 } from "./write-gguf.ts";
+
+let damaged = 0;
+afterAll(() => printCount("GGUF files", damaged));
 
 describe("a file is refused that", () => {
 	const tensor = (more: Partial<WriteTensor> = {}): WriteTensor => ({
@@ -216,6 +220,7 @@ describe("a file is refused that", () => {
 			"norm weight of type F16",
 		],
 	])("%s", async (_, file, why) => {
+		damaged++;
 		const opening = openCheckpoint(bytesSource(writeGguf(file), "x.gguf"));
 		const error = await opening.catch((error: unknown) => error);
 		expect(String(error)).toContain(why);
@@ -230,6 +235,7 @@ describe("a file is refused that", () => {
 		for (let end = 0; end < whole.length; end += end < 1700 ? 1 : 97) {
 			const opening = openCheckpoint(bytesSource(whole.subarray(0, end)));
 			await expect(opening, `${end}`).rejects.toThrow(CheckpointError);
+			damaged++;
 		}
 	});
 

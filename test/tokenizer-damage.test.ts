@@ -1,72 +1,32 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { NibbleError } from "../src/errors.ts";
 import { createGgufTokenizer } from "../src/text/gguf-tokenizer.ts";
 import { createTokenizer } from "../src/text/tokenizer-json.ts";
-
-type Json = Record<string, unknown>;
+import { type Json, paths, replaced, WRONG } from "./mutate-json.ts";
+import { printCount } from "./survive.ts";
 
 function json(path: string): Json {
 	return JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8"));
 }
 
-/** Paths to every node, but not into the vocabulary and the merges beyond a few of them. */
-function paths(node: unknown, path: string[] = []): string[][] {
-	if (typeof node !== "object" || node === null) return [path];
-	const below = Object.entries(node).slice(0, 12);
-	return [
-		path,
-		...below.flatMap(([key, value]) => paths(value, [...path, key])),
-	];
-}
-
-function replaced(
-	node: unknown,
-	path: readonly string[],
-	by: unknown,
-): unknown {
-	const [key, ...rest] = path;
-	if (key === undefined) return by;
-	const copy = (
-		Array.isArray(node) ? [...node] : { ...(node as Json) }
-	) as Json;
-	const value = replaced(copy[key], rest, by);
-	if (value === undefined) delete copy[key];
-	else copy[key] = value;
-	return copy;
-}
+let damaged = 0;
+let read = 0;
+afterAll(() => printCount("tokenizers", damaged, read));
 
 /** Runs it, and lets no error pass but our own. */
 function ours(run: () => void): void {
+	damaged++;
 	try {
 		run();
+		read++;
 	} catch (error) {
 		expect(error).toBeInstanceOf(NibbleError);
 	}
 }
 
-const wrong = fc.constantFrom<unknown>(
-	undefined,
-	null,
-	true,
-	0,
-	-1,
-	1e9,
-	1.5,
-	"",
-	"x",
-	"a b",
-	[],
-	[null],
-	["a"],
-	{},
-	{ type: "x" },
-	{ type: "Sequence" },
-	{ type: "Sequence", decoders: [null], pretokenizers: [null] },
-	{ Regex: "(" },
-	{ String: 1 },
-);
+const wrong = fc.constantFrom(...WRONG);
 
 describe("damaged tokenizers give errors of ours", () => {
 	for (const folder of ["../models/nano-smollm3", "fixtures/nano-gemma3"]) {
