@@ -76,7 +76,7 @@ describe("worker.ts", () => {
 		const folder = join(stage, "examples", "worker");
 		bundleWorker(join(stage, "examples", "worker.ts"), folder);
 		const modules = readdirSync(folder).filter((f) => f.endsWith(".wasm"));
-		expect(modules).toHaveLength(4);
+		expect(modules).toHaveLength(5);
 		const worker = await openWorkerd(folder);
 		try {
 			for (let i = 0; i < 2; i++) {

@@ -14,6 +14,8 @@ export const bindWorkerd = (embedded: Runtime["embedded"]): Bound =>
 		name: "workerd",
 		embedded,
 		kernels: async (build) => (await KERNELS[build]()).default,
+		webpModule: async () =>
+			(await import("@jsquash/webp/codec/dec/webp_dec.wasm")).default,
 		threads: 1,
 		threadLimit: "workerd has no threads",
 		yield: () => new Promise((resolve) => setTimeout(resolve, 0)),

@@ -2,9 +2,11 @@ import { ImageError, UnsupportedError } from "../errors.ts";
 import { bareCopy } from "./bare.ts";
 import type { RawImage } from "./image.ts";
 
-export const hasCanvas = () =>
+/** Deno's canvas shows what a graphics card drew, and nothing else: it has no context to draw images in. */
+export const hasCanvas = (): boolean =>
 	typeof createImageBitmap === "function" &&
-	typeof OffscreenCanvas === "function";
+	typeof OffscreenCanvas === "function" &&
+	new OffscreenCanvas(1, 1).getContext("2d") !== null;
 
 /** Has the browser decode a JPEG or WebP file: not turned, no colour converted. Rejects with ImageError, UnsupportedError. */
 export async function decodeOnCanvas(

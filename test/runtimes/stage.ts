@@ -44,6 +44,7 @@ const importMap = {
 		"@huggingface/jinja": "/node_modules/@huggingface/jinja/dist/index.js",
 		"@huggingface/tokenizers":
 			"/node_modules/@huggingface/tokenizers/dist/tokenizers.mjs",
+		fflate: "/node_modules/fflate/esm/browser.js",
 	},
 };
 
@@ -99,6 +100,10 @@ export function prepareStage(name = "stage"): string {
 
 	cpSync("models/nano-smollm3", join(folder, "model"), { recursive: true });
 	cpSync("test/fixtures/nano-smollm3/golden.json", join(folder, "golden.json"));
+	cpSync("test/fixtures/nano-gemma3", join(folder, "nano-gemma3"), {
+		recursive: true,
+	});
+	cpSync("test/fixtures/vision", join(folder, "pictures"), { recursive: true });
 	buildSync({
 		entryPoints: ["test/runtimes/behaviours.ts"],
 		outfile: join(folder, "behaviours.mjs"),
