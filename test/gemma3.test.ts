@@ -120,6 +120,15 @@ describe("configuration", () => {
 	const read = (config: Record<string, unknown>) =>
 		gemma3.config(readConfig(config, "config.json"));
 
+	it("refuses sizes that no model has", () => {
+		const sizes = { head_dim: 4096, num_hidden_layers: 1024 };
+		expect(read({ text_config: sizes })).toMatchObject({ d: 4096, L: 1024 });
+		for (const [key, most] of Object.entries(sizes))
+			expect(() => read({ text_config: { ...sizes, [key]: 1e9 } })).toThrow(
+				`key "${key}" is 1000000000, expected a whole number from 1 to ${most}`,
+			);
+	});
+
 	it("fills in what the published 4B model leaves out", () => {
 		const c = read({
 			torch_dtype: "bfloat16",

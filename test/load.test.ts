@@ -98,6 +98,9 @@ describe("a damaged model", () => {
 		await expect(
 			load(withConfig({ num_hidden_layers: 2 ** 30 })),
 		).rejects.toThrow("expected a whole number from 1 to 1024");
+		await expect(load(withConfig({ hidden_size: 1e9 }))).rejects.toThrow(
+			'key "head_dim" is 250000000, expected a whole number from 1 to 4096',
+		);
 	});
 
 	it("of another architecture is refused by name", async () => {
