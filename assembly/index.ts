@@ -40,6 +40,7 @@ export {
   gemm_qb8_qb4w_bf16,
   gemm_qb8_qb4w_f16,
   gemm_qd8_qb4w_bf16,
+  gemm_qd8_qb4w_f16,
   gemm_qd8_qb4w_f32,
   pack_qb4w_bf16_packed,
   pack_qb4w_bf16_i8,

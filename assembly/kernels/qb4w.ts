@@ -56,6 +56,11 @@ export function gemm_qb8_qb4w_bf16(y: F32, x: QD8, w: QB4W, bias: F32Or0, residu
 }
 
 /** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+export function gemm_qd8_qb4w_f16(y: F32, x: QD8, w: QB4W, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, block: i32, scratch: Scratch, lo: i32, hi: i32): void {
+  gemmBlocks(y, x, w, tileBytes<u16>(k, block), bias, residual, rows, n, k, block, ZERO, dotOfNibbles(), scratch, lo, hi, multiplyBlocksHalf, unpackHalf);
+}
+
+/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 export function gemm_qd8_qb4w_bf16(y: F32, x: QD8, w: QB4W, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, block: i32, scratch: Scratch, lo: i32, hi: i32): void {
   gemmBlocks(y, x, w, tileBytes<i16>(k, block), bias, residual, rows, n, k, block, ZERO, dotOfNibbles(), scratch, lo, hi, multiplyBlocksBrain, unpackBrain);
 }
@@ -211,6 +216,9 @@ function multiplyScaledHalf(f: usize, tile: usize, x: usize, groups: i32, block:
 }
 function multiplyScaledBrain(f: usize, tile: usize, x: usize, groups: i32, block: i32, how: i32): void {
   multiplyOne<i16>(SCALED, f, tile, x, groups, block, how);
+}
+function multiplyBlocksHalf(f: usize, tile: usize, x: usize, groups: i32, block: i32, how: i32): void {
+  multiplyOne<u16>(BLOCKS, f, tile, x, groups, block, how);
 }
 function multiplyBlocksBrain(f: usize, tile: usize, x: usize, groups: i32, block: i32, how: i32): void {
   multiplyOne<i16>(BLOCKS, f, tile, x, groups, block, how);

@@ -234,6 +234,12 @@ export const layouts = {
 		activation: "qb8",
 		bytes: nibbles(2),
 	},
+	qd8_qb4w_f16: {
+		gemm: "gemm_qd8_qb4w_f16",
+		embed: "embed_qb4w_f16",
+		activation: "qd8",
+		bytes: nibbles(2),
+	},
 	qd8_qb4w_bf16: {
 		gemm: "gemm_qd8_qb4w_bf16",
 		embed: "embed_qb4w_bf16",
@@ -269,6 +275,12 @@ export const layouts = {
 		embed: "embed_qb4zw",
 		activation: "qs8",
 		bytes: nibblesWithZeros,
+	},
+	qs8_qb4w_f16: {
+		gemm: "gemm_qd8_qb4w_f16",
+		embed: "embed_qb4w_f16",
+		activation: "qs8",
+		bytes: nibbles(2),
 	},
 	qs8_qb4w_bf16: {
 		gemm: "gemm_qd8_qb4w_bf16",

@@ -139,6 +139,8 @@ export const signatures = {
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_qd8_qb4w_bf16: [["y", "F32"], ["x", "QD8"], ["w", "QB4W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
+	gemm_qd8_qb4w_f16: [["y", "F32"], ["x", "QD8"], ["w", "QB4W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
+	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_qd8_qb4w_f32: [["y", "F32"], ["x", "QD8"], ["w", "QB4W"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],
 	/** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 	gemm_qd8_qb4zw: [["y", "F32"], ["x", "QD8"], ["w", "QB4ZW"], ["bias", "F32Or0"], ["residual", "F32Or0"], ["rows", "i32"], ["n", "i32"], ["k", "i32"], ["block", "i32"], ["scale_type", "i32"], ["scratch", "Scratch"], ["lo", "i32"], ["hi", "i32"]],

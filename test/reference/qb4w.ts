@@ -163,6 +163,7 @@ export const gemm_f32_qb4w_bf16 = quantizedGemm(plain, layout(brain), sizes);
 export const gemm_f32_qb4w_f32 = quantizedGemm(plain, layout(float), sizes);
 export const gemm_qb8_qb4w_f16 = quantizedGemm(qb8, layout(half), sizes);
 export const gemm_qb8_qb4w_bf16 = quantizedGemm(qb8, layout(brain), sizes);
+export const gemm_qd8_qb4w_f16 = quantizedGemm(qd8, layout(half), sizes);
 export const gemm_qd8_qb4w_bf16 = quantizedGemm(qd8, layout(brain), sizes);
 export const gemm_qd8_qb4w_f32 = quantizedGemm(qd8, layout(float), sizes);
 
