@@ -88,6 +88,7 @@ export class DraftProgram {
 	readonly namedData: Record<string, Uint8Array> = {};
 	inputs: number[] = [];
 	outputs: number[] = [];
+	backend = "XnnpackBackend";
 
 	value(value: WriteValue): number {
 		return this.values.push(value) - 1;
@@ -132,7 +133,7 @@ export class DraftProgram {
 
 	write(): Uint8Array {
 		const delegates = this.graphs.map((graph) => ({
-			id: "XnnpackBackend",
+			id: this.backend,
 			blob: writeXnnpack(graph),
 		}));
 		return writeProgram({ ...this, delegates });

@@ -29,6 +29,8 @@ export interface NanoPteOptions {
 	readonly rotation?: "halves" | "pairs";
 	/** Whether layers that are not rotated are. */
 	readonly rotatesAll?: boolean;
+	/** Whether attention takes heads before rows. */
+	readonly headsFirst?: boolean;
 	/** How the embedding is stored. */
 	readonly embedding?: "byte" | "4bit" | "float";
 	/** Where constants of delegates are: in their blobs, or in the program. */
@@ -121,16 +123,18 @@ class Builder {
 		const queries = this.heads(q!, H, isRotary);
 		const keys = this.cached(this.heads(k!, K, isRotary));
 		const values = this.cached(this.heads(v!, K, false));
+		const { headsFirst = false } = this.options;
 		const nothing = program.value(null);
 		const attended = program.call(
 			"llama::custom_sdpa.out",
 			[
 				...[queries, keys, values, this.position, nothing],
 				program.value({ double: 0 }),
-				program.value({ int: 1 }),
+				program.value({ bool: true }),
 				program.value({ double: SIZE ** -0.5 }),
+				...(headsFirst ? [program.value({ bool: true })] : []),
 			],
-			[1, ROWS, H, SIZE],
+			headsFirst ? [1, H, ROWS, SIZE] : [1, ROWS, H, SIZE],
 		);
 		const joined = program.call("aten::view_copy.out", [attended], X);
 		const [o] = this.linears(joined, [name("self_attn.o_proj")]);
@@ -222,7 +226,9 @@ class Builder {
 		const shape = [1, heads, ROWS, SIZE];
 		const turned = moved(split, shape);
 		const rotated = isRotary ? this.rotated(turned, shape) : turned;
-		return moved(rotated, [1, ROWS, heads, SIZE]);
+		return this.options.headsFirst
+			? rotated
+			: moved(rotated, [1, ROWS, heads, SIZE]);
 	}
 
 	private rotated(x: number, shape: readonly number[]): number {
@@ -248,7 +254,9 @@ class Builder {
 	/** All keys or values, those of the step written among them. */
 	private cached(x: number): number {
 		const { program } = this;
-		const cache = program.tensor([1, CACHE, K, SIZE]);
+		const cache = program.tensor(
+			this.options.headsFirst ? [1, K, CACHE, SIZE] : [1, CACHE, K, SIZE],
+		);
 		program.call("llama::update_cache.out", [x, cache, this.position], [1]);
 		return cache;
 	}

@@ -44,6 +44,7 @@ describe("has the logits of torchao's checkpoint", () => {
 		["with values before keys before queries", { order: ["v", "k", "q"] }],
 		["with up before gate", { upFirst: true }],
 		["all at once", { order: ["k", "q", "v"], upFirst: true, apart: true }],
+		["with heads before rows", { headsFirst: true }],
 		["with an embedding of floats", { embedding: "float" }],
 	])("%s", async (_, options) => {
 		expect(await logitsOf(await nanoPte(options), FILE)).toEqual(
@@ -350,11 +351,25 @@ describe("is refused", () => {
 			/forward has a node of XNNPACK, \?99, that is not known/,
 		],
 		[
+			"a jump",
+			({ calls }) => {
+				calls.push({ args: [] });
+			},
+			/forward is no straight sequence of calls/,
+		],
+		[
+			"another backend",
+			(program) => {
+				program.backend = "CoreMLBackend";
+			},
+			/forward calls CoreMLBackend, which keeps weights in a form of its own/,
+		],
+		[
 			"a delegate that is not there",
 			({ calls }) => {
 				calls.push({ delegate: 1000, args: [0] });
 			},
-			/forward calls undefined/,
+			/forward calls a delegate that is not there/,
 		],
 	])("%s", async (_, change, message) => {
 		const error = await refusal({}, {}, change);

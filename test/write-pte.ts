@@ -26,11 +26,12 @@ export type WriteConstant = WriteTensor & { readonly data: Uint8Array };
 export type WriteValue =
 	| WriteTensor
 	| { readonly int: number }
+	| { readonly bool: boolean }
 	| { readonly double: number }
 	| { readonly list: readonly number[] }
 	| null;
 
-/** A call of an operator or of a delegate. `args` are places of values. */
+/** A call of an operator or of a delegate, or else a jump. `args` are places of values. */
 export interface WriteCall {
 	readonly operator?: string;
 	readonly delegate?: number;
@@ -50,8 +51,8 @@ export interface WriteProgram {
 }
 
 const HEADER_BYTES = 32;
-const [NULL, INT, DOUBLE, TENSOR, LIST] = [1, 2, 4, 5, 10];
-const [OPERATOR_CALL, DELEGATE_CALL] = [1, 2];
+const [NULL, INT, BOOL, DOUBLE, TENSOR, LIST] = [1, 2, 3, 4, 5, 10];
+const [OPERATOR_CALL, DELEGATE_CALL, JUMP] = [1, 2, 4];
 
 /** An ExecuTorch program with one method, "forward". Slots are those of the published schema. */
 export function writeProgram(program: WriteProgram): Uint8Array {
@@ -148,6 +149,11 @@ function writeValue(value: WriteValue, buffer: number): Fields {
 	if (value === null) return { 0: { u8: NULL! }, 1: { table: {} } };
 	if ("int" in value)
 		return { 0: { u8: INT! }, 1: { table: { 0: { u64: value.int } } } };
+	if ("bool" in value)
+		return {
+			0: { u8: BOOL! },
+			1: { table: { 0: { u8: Number(value.bool) } } },
+		};
 	if ("double" in value)
 		return { 0: { u8: DOUBLE! }, 1: { table: { 0: { f64: value.double } } } };
 	if ("list" in value)
@@ -167,6 +173,8 @@ function writeCall(
 	{ operator, delegate, args }: WriteCall,
 	operators: readonly string[],
 ): Fields {
+	if (operator === undefined && delegate === undefined)
+		return { 0: { u8: JUMP! }, 1: { table: {} } };
 	const isOperator = operator !== undefined;
 	const index = isOperator ? operators.indexOf(operator) : delegate!;
 	return {

@@ -26,10 +26,10 @@ export interface DecoderLayer {
 	readonly down: Linear;
 	readonly attentionNorm: Value;
 	readonly mlpNorm: Value;
-	/** Queries [1, S, H, d]. */
-	readonly queries: readonly number[];
-	/** All keys [1, L, K, d]. */
-	readonly keys: readonly number[];
+	/** Numbers of heads of queries, and of keys and values; numbers of a head. */
+	readonly heads: number | undefined;
+	readonly groups: number | undefined;
+	readonly headSize: number | undefined;
 	/** Whether queries and keys are rotated. */
 	readonly isRotary: boolean;
 }
@@ -134,7 +134,10 @@ function sharedNorm(members: readonly [Linear, ...Linear[]]) {
 	return first!;
 }
 
-/** What goes into attention. Its arguments: queries, keys, values, position, mask, dropout, causal, scale. */
+/**
+ * What goes into attention. Its arguments: queries, keys, values, position, mask, dropout, causal, scale, and whether heads
+ * come before rows, [1, H, S, d], instead of [1, S, H, d].
+ */
 function findHeads({ inputs }: Operation, layer: number) {
 	const where = `layer ${layer}:`;
 	const [queries, keys, values] = inputs;
@@ -152,8 +155,11 @@ function findHeads({ inputs }: Operation, layer: number) {
 	const usual = 1 / Math.sqrt(queries!.shape.at(-1) ?? 0);
 	if (scale !== null && !(Math.abs(Number(scale) / usual - 1) < 1e-6))
 		fail(`${where} attention is scaled by ${scale}, expected ${usual}`);
-	const isRotary = rotation === "halves";
-	return { q, k, v, queries: queries!.shape, keys: keys!.shape, isRotary };
+	const axis = inputs[8]?.literal === true ? 1 : 2;
+	const heads = queries!.shape[axis];
+	const groups = keys!.shape[axis];
+	const headSize = queries!.shape[3];
+	return { q, k, v, heads, groups, headSize, isRotary: rotation === "halves" };
 }
 
 /** The linear layer that gives the logits. */

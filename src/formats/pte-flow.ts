@@ -124,10 +124,14 @@ export function traceMethod(method: PteMethod): Flow {
 
 	const runDelegate = ({ index, args }: PteCall) => {
 		const blob = graphs[index];
-		if (!blob)
+		if (!blob) {
+			const id = delegates[index]?.id;
 			return fail(
-				`calls ${delegates[index]?.id}, which keeps weights in a form of its own`,
+				id === undefined
+					? "calls a delegate that is not there"
+					: `calls ${id}, which keeps weights in a form of its own`,
 			);
+		}
 		spend(blob.values.size);
 		const inside = new Map<number, Value>();
 		for (const [id, value] of blob.values) {

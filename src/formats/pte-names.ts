@@ -97,14 +97,13 @@ function checkConfig({ layers }: Decoder, config: Config): void {
 			);
 	};
 	agree("num_hidden_layers", config.num_hidden_layers, layers.length);
-	const heads = config.num_attention_heads;
-	const groups = config.num_key_value_heads ?? heads;
-	const size = config.head_dim ?? Number(config.hidden_size) / Number(heads);
-	for (const [i, { queries, keys }] of layers.entries()) {
+	const { num_attention_heads: all, num_key_value_heads = all } = config;
+	const size = config.head_dim ?? Number(config.hidden_size) / Number(all);
+	for (const [i, { heads, groups, headSize }] of layers.entries()) {
 		const where = ` in layer ${i}`;
-		agree("num_attention_heads", heads, queries.at(-2), where);
-		agree("num_key_value_heads", groups, keys.at(-2), where);
-		agree("head_dim", size, queries.at(-1), where);
+		agree("num_attention_heads", all, heads, where);
+		agree("num_key_value_heads", num_key_value_heads, groups, where);
+		agree("head_dim", size, headSize, where);
 	}
 	const { no_rope_layers = architecture === LLAMA && layers.map(() => 1) } =
 		config;
