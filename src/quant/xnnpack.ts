@@ -7,6 +7,9 @@
 //   embedding_byte   codes q as above; P.scales T [N, K/g]
 //
 //   w = q · s,  q = u − 8        Bits per weight: 4.5 (g32), 4 + 32/K, 8 + 32/K
+//
+// Inputs of linear layers are rounded as torchao does it. XNNPACK takes the zero point that is the less wrong of two, so that
+// its integers may differ by one.
 import { CheckpointError, UnsupportedError } from "../errors.ts";
 import type { Checkpoint, StoredTensor } from "../formats/checkpoint.ts";
 import { affineDecoder, affineLayout, blockLabel, int8 } from "./affine.ts";
