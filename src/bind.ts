@@ -13,7 +13,7 @@ import type { Tokenizer } from "./text/tokenizer.ts";
 /** How a checkpoint is found and opened; what else `load` takes is about running it. */
 export type SourceOptions = Pick<
 	LoadOptions,
-	"file" | "hub" | "signal" | "onProgress"
+	"file" | "config" | "hub" | "signal" | "onProgress"
 >;
 
 /** Class Model with the functions that need a runtime. */

@@ -3,6 +3,7 @@ import { createEngine, type Engine } from "./engine/engine.ts";
 import { Memory } from "./engine/memory.ts";
 import { createPool, type Pool } from "./engine/pool.ts";
 import type { StepProfile } from "./engine/profile.ts";
+import { OptionError } from "./errors.ts";
 import { fillWeights } from "./fill.ts";
 import { checkFits } from "./fits.ts";
 import type { Checkpoint } from "./formats/checkpoint.ts";
@@ -21,6 +22,7 @@ import {
 import type { Runtime, Target } from "./runtime/runtime.ts";
 import type { HubOptions } from "./sources/hub.ts";
 import { type OpenedSource, openSource, type Source } from "./sources/open.ts";
+import type { Repository } from "./sources/source.ts";
 import { createTokenizerFrom } from "./text/open.ts";
 
 export type { InstructionProfile, StepProfile } from "./engine/profile.ts";
@@ -58,6 +60,12 @@ export interface LoadOptions extends SizeOptions {
 	readonly onProfile?: ((profile: StepProfile) => void) | undefined;
 	/** The checkpoint file within a folder, where it has several. @default model.safetensors, else the only GGUF file */
 	readonly file?: string | undefined;
+	/**
+	 * The folder of config.json, the tokenizer and what else belongs to weights that do not have it beside them, often an
+	 * ExecuTorch program. GGUF files have all that in them.
+	 * @default the folder of the weights
+	 */
+	readonly config?: Source | undefined;
 	/** The half that sees of a GGUF model that does: its file "mmproj-….gguf". @default none, the model then reads text only */
 	readonly mmproj?: Source | undefined;
 }
@@ -110,8 +118,30 @@ export async function openFrom(
 	source: Source | undefined,
 	options: LoadOptions,
 ): Promise<Checkpoint> {
+	const companions = await findFolder(runtime, options);
 	const { from, file } = await findSource(runtime, source, options);
-	return openCheckpoint(from, file === undefined ? {} : { file });
+	return openCheckpoint(from, {
+		...(file !== undefined && { file }),
+		...(companions && { companions }),
+	});
+}
+
+/** The folder that the option `config` stands for. */
+async function findFolder(
+	runtime: Runtime,
+	{ config, hub, onProgress, signal }: LoadOptions,
+): Promise<Repository | undefined> {
+	if (config === undefined) return undefined;
+	const { from } = await findSource(runtime, config, {
+		hub,
+		onProgress,
+		signal,
+	});
+	if ("open" in from) return from;
+	await from.close?.();
+	throw new OptionError(
+		`config is ${from.name}, a file; expected the folder of config.json`,
+	);
 }
 
 /** Bytes or files that a source stands for, and which of the files is meant. */

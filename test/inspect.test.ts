@@ -383,6 +383,9 @@ describe("an ExecuTorch program", () => {
 		expect(await run({ all: true }, [path])).toContain(
 			"model.embed_tokens.weight",
 		);
+		expect(await run({ config: NANO }, [path])).toMatch(
+			/cannot run +.*0 calls of llama::custom_sdpa/,
+		);
 		const { program } = JSON.parse(await run({ json: true }, [path]));
 		expect(program.metadata).toEqual({ get_max_seq_len: 2048 });
 		expect(program.namedData).toHaveProperty(golden.weight_key);

@@ -1,9 +1,14 @@
 import { describe, expect, test } from "vitest";
-import { CheckpointError, UnsupportedError } from "../src/errors.ts";
+import {
+	CheckpointError,
+	OptionError,
+	UnsupportedError,
+} from "../src/errors.ts";
 import { Model } from "../src/runtime/server.ts";
 import { bytesRepository } from "../src/sources/bytes.ts";
 import type { Repository } from "../src/sources/source.ts";
 import type { DraftProgram } from "./draft-pte.ts";
+import { fixture } from "./fixture.ts";
 import { EMBEDDING, type NanoPteOptions, nanoPte } from "./nano-pte.ts";
 import { nanoTorchao, quantizeNano } from "./quantized-nano.ts";
 import type { WriteTensor } from "./write-pte.ts";
@@ -56,6 +61,47 @@ describe("has the logits of torchao's checkpoint", () => {
 		const options = { ...FILE, banks: 2, threads: 1 };
 		expect(await logitsOf(await nanoPte(), options)).toEqual(
 			await wantedLogits(),
+		);
+	});
+});
+
+describe("with config.json and tokenizer in another folder", () => {
+	const parts = async () => {
+		const { "model.pte": program, ...rest } = await nanoPte();
+		return { program: program!, folder: bytesRepository(rest, "smollm3") };
+	};
+
+	test("given as bytes, or as a file of a folder", async () => {
+		const { program, folder } = await parts();
+		const alone = bytesRepository({ "a/b.pte": program }, "programs");
+		for (const [source, file] of [[program], [alone, "a/b.pte"]] as const) {
+			await using model = await Model.load(source, { config: folder, file });
+			const logits = await model.logits(PROMPT, { all: true });
+			expect(logits).toEqual(await wantedLogits());
+			expect(model.tokenizer?.decode(PROMPT.slice(0, 1))).not.toBe("");
+		}
+		const inspection = await Model.inspect(program, { config: folder });
+		expect(inspection.unsupported).toBeUndefined();
+	});
+
+	test("which has to be one", async () => {
+		const { program, folder } = await parts();
+		const file = Model.load(program, { config: program });
+		await expect(file).rejects.toThrow(OptionError);
+		await expect(file).rejects.toThrow(
+			"config is bytes, a file; expected the folder of config.json",
+		);
+		const config = bytesRepository({}, "nothing");
+		for (const source of [program, bytesRepository(await nanoPte(), "nano")])
+			await expect(Model.load(source, { config, ...FILE })).rejects.toThrow(
+				"nothing: config.json is missing",
+			);
+		const gguf = Model.load(fixture("gguf/all_types_v3.gguf"), {
+			config: folder,
+		});
+		await expect(gguf).rejects.toThrow(OptionError);
+		await expect(gguf).rejects.toThrow(
+			"config is smollm3, but bytes has its configuration in itself",
 		);
 	});
 });

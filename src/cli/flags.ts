@@ -55,6 +55,12 @@ export const flags = {
 		kind: "flag",
 		about: "use what is kept of the Hub, and ask nobody",
 	},
+	config: {
+		kind: "text",
+		value: "SOURCE",
+		about:
+			"folder of config.json and the tokenizer (default: that of the weights)",
+	},
 	mmproj: {
 		kind: "text",
 		value: "SOURCE",
@@ -257,6 +263,7 @@ export type Values<Names extends FlagName> = {
 export const sourceFlags = [
 	"model",
 	"file",
+	"config",
 	"revision",
 	"token",
 	"endpoint",

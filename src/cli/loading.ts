@@ -12,11 +12,12 @@ type ModelFlags = Values<(typeof modelFlags)[number]>;
 
 /** How the checkpoint that `--model` names is had. */
 export function sourceOptions(flags: SourceFlags): SourceOptions {
-	const { file, revision, token, endpoint, cache, offline } = flags;
+	const { file, config, revision, token, endpoint, cache, offline } = flags;
 	if (cache !== undefined && flags["no-cache"])
 		throw new UsageError("--cache and --no-cache contradict each other");
 	return {
 		file,
+		config,
 		hub: {
 			revision,
 			token,

@@ -11,6 +11,8 @@ export type Companions = Pick<
 
 /** Where they lie. Names are relative to the folder of the weights. */
 export interface Neighbourhood {
+	/** What a person would call the folder, for error messages. */
+	readonly name: string;
 	/** Undefined where there is no such file. */
 	open(file: string): Promise<ByteSource | undefined>;
 	/** Files below a folder, relative to it; undefined where they cannot be listed. */
@@ -37,12 +39,12 @@ const MAX_TEMPLATES = 64;
 /** The longest tokenizer.json known is 33 MB. */
 const MAX_BYTES = 256 * 2 ** 20;
 
-/** Reads config.json and what else there is; undefined where there is no config.json. `where` names the folder in errors. */
+/** Reads config.json and what else there is; undefined where there is no config.json. */
 export async function readCompanions(
 	neighbourhood: Neighbourhood,
-	where: string,
 ): Promise<Companions | undefined> {
-	const templateFiles = await findTemplates(neighbourhood, where);
+	const where = neighbourhood.name;
+	const templateFiles = await findTemplates(neighbourhood);
 	const files = await readFiles(neighbourhood, [...FILES, ...templateFiles]);
 	const json = (file: (typeof FILES)[number]) => {
 		const bytes = files.get(file);
@@ -97,10 +99,10 @@ export const filesOf = (where: string): Origins => ({
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
 	typeof value === "object" && value !== null && !Array.isArray(value);
 
-async function findTemplates(
-	{ list }: Neighbourhood,
-	where: string,
-): Promise<readonly string[]> {
+async function findTemplates({
+	list,
+	name: where,
+}: Neighbourhood): Promise<readonly string[]> {
 	const all = (await list(TEMPLATES)) ?? USUAL_TEMPLATES;
 	const names = all.filter((name) => /^[^/]+\.jinja$/.test(name));
 	if (names.length > MAX_TEMPLATES)

@@ -1,8 +1,13 @@
-import { CheckpointError, SourceError } from "../errors.ts";
+import { CheckpointError, OptionError, SourceError } from "../errors.ts";
 import { isGgufModel } from "../gguf-conventions.ts";
 import type { ByteSource, Repository } from "../sources/source.ts";
 import type { Checkpoint, Contents, Folder, Format } from "./checkpoint.ts";
-import { filesOf, readAll, readCompanions } from "./companions.ts";
+import {
+	filesOf,
+	type Neighbourhood,
+	readAll,
+	readCompanions,
+} from "./companions.ts";
 import { gguf } from "./gguf.ts";
 import { parseJson } from "./json.ts";
 import { pte } from "./pte-checkpoint.ts";
@@ -29,6 +34,11 @@ export interface OpenOptions {
 	 * @default model.safetensors or its index, else pytorch_model.bin or its index, else the only GGUF model
 	 */
 	readonly file?: string;
+	/**
+	 * Where config.json and the files that belong to it are. GGUF files have none.
+	 * @default beside the weights
+	 */
+	readonly companions?: Repository;
 }
 
 /**
@@ -47,14 +57,15 @@ export async function openCheckpoint(
 	};
 	try {
 		if ("open" in from)
-			return { ...(await openRepository(from, options.file, opened)), close };
+			return { ...(await openRepository(from, options, opened)), close };
 		opened.push(from);
-		const file = from.name.slice(from.name.lastIndexOf("/") + 1);
-		const alone: Folder = { file, open: async () => undefined };
-		const { container, contents } = await openFile(from, alone);
-		const { complete, ...known } = contents;
 		const { name } = from;
-		return { ...unknown(name), ...known, container, name, close };
+		const file = name.slice(name.lastIndexOf("/") + 1);
+		const alone: Folder = { file, open: async () => undefined };
+		const found = await openFile(from, alone);
+		const beside =
+			options.companions && neighbourhood(options.companions, "", opened);
+		return { ...(await described(found, name, beside)), close };
 	} catch (error) {
 		await close();
 		throw error;
@@ -71,51 +82,76 @@ const unknown = (where: string) => ({
 
 async function openRepository(
 	repository: Repository,
-	file: string | undefined,
+	{ file, companions }: OpenOptions,
 	opened: ByteSource[],
 ): Promise<Omit<Checkpoint, "close">> {
 	const paths = file === undefined ? await mainFiles(repository) : [file];
 	for (const path of paths) {
 		const slash = path.lastIndexOf("/") + 1;
-		const folder: Folder = {
-			file: path.slice(slash),
-			async open(file) {
-				const source = await repository.open(path.slice(0, slash) + file);
-				if (source) opened.push(source);
-				return source;
-			},
-		};
+		const beside = neighbourhood(repository, path.slice(0, slash), opened);
+		const folder: Folder = { file: path.slice(slash), open: beside.open };
 		const source = await folder.open(folder.file);
 		if (!source) continue;
-		const { container, contents } = path.endsWith(INDEX)
+		const found = path.endsWith(INDEX)
 			? await openIndex(source, folder)
 			: await openFile(source, folder);
-		const { name } = repository;
-		const beside = {
-			open: folder.open,
-			list: (inside: string) =>
-				listBelow(repository, `${path.slice(0, slash)}${inside}/`),
-		};
-		const companions = contents.config
-			? undefined
-			: await readCompanions(beside, name);
-		const { complete, ...alone } = contents;
-		if (!companions && !contents.config && !complete)
-			throw new CheckpointError(
-				`${name}: config.json is missing; weights of this format cannot be used without it`,
-			);
-		const completed = companions && (await complete?.(companions.config));
-		return {
-			...(companions ?? unknown(name)),
-			...alone,
-			...completed,
-			container,
-			name,
-		};
+		const elsewhere = companions && neighbourhood(companions, "", opened);
+		return described(found, repository.name, elsewhere, beside);
 	}
 	throw new SourceError(
 		`${repository.name}: there is no ${paths.join(", no ")}${file === undefined ? "; if the weights have another name, say it with `file`" : ""}`,
 	);
+}
+
+/** The files of a folder, "" or one that ends in "/". What it opens is added to `opened`. */
+function neighbourhood(
+	repository: Repository,
+	folder: string,
+	opened: ByteSource[],
+): Neighbourhood {
+	return {
+		name: repository.name,
+		async open(file) {
+			const source = await repository.open(folder + file);
+			if (source) opened.push(source);
+			return source;
+		},
+		list: (inside) => listBelow(repository, `${folder}${inside}/`),
+	};
+}
+
+/**
+ * A container with its companions: what lies in the folder that was named for them, or beside it. Throws CheckpointError
+ * where config.json is missing, for containers that are nothing without it, and in a folder that was named.
+ */
+async function described(
+	{ container, contents }: Opened,
+	name: string,
+	named: Neighbourhood | undefined,
+	beside?: Neighbourhood,
+): Promise<Omit<Checkpoint, "close">> {
+	const { complete, ...alone } = contents;
+	if (contents.config) {
+		if (named)
+			throw new OptionError(
+				`config is ${named.name}, but ${name} has its configuration in itself`,
+			);
+		return { ...unknown(name), ...alone, container, name };
+	}
+	const folder = named ?? beside;
+	const companions = folder && (await readCompanions(folder));
+	if (folder && !companions && (named || !complete))
+		throw new CheckpointError(
+			`${folder.name}: config.json is missing; weights of this format cannot be used without it`,
+		);
+	const completed = companions && (await complete?.(companions.config));
+	return {
+		...(companions ?? unknown(name)),
+		...alone,
+		...completed,
+		container,
+		name,
+	};
 }
 
 /** Names below a folder that ends in "/", relative to it. */
