@@ -71,11 +71,54 @@ export function openColumns(bits: i32, opened: usize, planes: usize): void {
   }
 }
 
+// Bits of planes of 2 and of 1 in a byte, above 0 or 4, and above 0, 2, 4 or 6 others.
+const MASKS: usize = memory.data<u32>(
+  [
+    0x03030303, 0x03030303, 0x03030303, 0x03030303, 0x30303030, 0x30303030, 0x30303030, 0x30303030,
+    0x01010101, 0x01010101, 0x01010101, 0x01010101, 0x04040404, 0x04040404, 0x04040404, 0x04040404,
+    0x10101010, 0x10101010, 0x10101010, 0x10101010, 0x40404040, 0x40404040, 0x40404040, 0x40404040,
+  ],
+  16,
+);
+
+/** What codesOf says, each vector of planes loaded once. */
 // @ts-ignore: decorator
 @inline function open(bits: i32, opened: usize, planes: usize): void {
+  const low = lowNibbles();
+  const twoBits = v128.load(MASKS + <usize>((bits & 4) << 2));
+  const oneBit = v128.load(MASKS + <usize>(32 + ((bits & 6) << 3)));
+  const ofTwo = planes + (bits & 4 ? 256 : 0);
+  const ofOne = ofTwo + (bits & 2 ? 128 : 0);
+  let codes = low;
   for (let v = 0; v < 4; v++) {
-    for (let $s = 0; $s < 8; $s++) v128.store(opened + openedAt(v, $s), codesOf(bits, planes, v, $s));
+    const pairs = planes + vectorAt(4 * v);
+    const row = <usize>v << 4;
+    const eights = bits & 1 ? v128.load(ofOne + row) : low;
+    for (let $h = 0; $h < 2; $h++) {
+      const fours$h = bits & 2 ? v128.load(ofTwo + row, 64 * $h) : low;
+      for (let $i = 0; $i < 4; $i++) {
+        if (bits & 4) {
+          codes = v128.load(pairs, 32 * $i);
+          codes = v128.and($h == 0 ? codes : i16x8.shr_u(codes, 4), low);
+        }
+        if (bits & 2) {
+          const two = v128.and(moved(fours$h, 2 * $i, bits & 4), twoBits);
+          codes = bits & 4 ? v128.or(codes, two) : two;
+        }
+        if (bits & 1) {
+          const one = v128.and(moved(eights, 4 * $h + $i, bits & 6), oneBit);
+          codes = bits & 6 ? v128.or(codes, one) : one;
+        }
+        v128.store(opened + openedAt(v, 4 * $h + $i), codes);
+      }
+    }
   }
+}
+
+/** The bits from bit `from` up, where those from bit `to` up were. */
+// @ts-ignore: decorator
+@inline function moved(bits: v128, from: i32, to: i32): v128 {
+  return from < to ? i16x8.shl(bits, to - from) : i16x8.shr_u(bits, from - to);
 }
 
 /** 16 values, a byte each. */

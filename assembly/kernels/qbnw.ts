@@ -19,45 +19,17 @@
 // groups as they are multiplied are put together from two as they lie here. So k is always a multiple of 32.
 
 import { Bytes, F32, F32Or0, I32, QBNW, QD8, Scratch } from "../types";
-import { codeOf, codesOf, columnsBytes, openColumns, OPENED_BYTES, openedAt, openValues, packColumns, packValue, valueOf, valuesBytes } from "../bit-planes";
+import { codeOf, OPENED_BYTES, openedAt, packColumns, packValue, valueOf } from "../bit-planes";
+import { bitsOf, columnsOf, groupAt, hasZeros, headerAt, isSigned8, middle, openCodes, openHeader, Shape, shapeOf, tileBytes, typeOf, wideOf, zerosOf } from "../bit-tiles";
+import { byte } from "../float32";
 import {
-  codesBytes, dot, DOT32, dot32, dotOfBytes, dotsAreSigned, even, FLOATS, GROUP, lowBytes, MINIMA_BYTES, odd, PLAIN, QB8_BYTES, QD8_BYTES, scaledSum, scaleOf,
+  codesBytes, dot, DOT32, dot32, dotOfBytes, dotOfNibbles, even, FLOATS, GROUP, lowBytes, MINIMA_BYTES, odd, PLAIN, QB8_BYTES, QD8_BYTES, scaledSum, scaleOf,
   SCALES_BYTES, storeWide, sumOfBytes,
 } from "../int8";
 import { gemmFloats, gemmZeros } from "../matrix";
-import { bytesOf, openScales, packScale, rowAt, scaleAt, scalesBytes, ScaleType } from "../scales";
+import { bytesOf, packScale, rowAt, scaleAt, scalesBytes } from "../scales";
 import { madd } from "../simd";
 import { ROWS } from "../tile";
-
-const SUMS_BYTES: usize = 64;
-
-/** Columns of a block << 8 | whether there are zero points << 6 | type of scales << 4 | bits of codes: what matrix.ts hands on. */
-type Shape = i32;
-
-// @ts-ignore: decorator
-@inline function shapeOf(bits: i32, block: i32, zeros: i32, type: ScaleType): Shape {
-  return (block << 8) | (zeros << 6) | (type << 4) | bits;
-}
-
-// @ts-ignore: decorator
-@inline function bitsOf(shape: Shape): i32 {
-  return shape & 15;
-}
-
-// @ts-ignore: decorator
-@inline function typeOf(shape: Shape): ScaleType {
-  return (shape >> 4) & 3;
-}
-
-// @ts-ignore: decorator
-@inline function hasZeros(shape: Shape): bool {
-  return (shape & 64) != 0;
-}
-
-// @ts-ignore: decorator
-@inline function columnsOf(shape: Shape): i32 {
-  return shape >> 8;
-}
 
 /** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 export function gemm_f32_qbnw(y: F32, x: F32, w: QBNW, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, block: i32, bits: i32, has_zeros: i32, scale_type: i32, scratch: Scratch, lo: i32, hi: i32): void {
@@ -178,131 +150,29 @@ function sixteen(from: usize, count: i32, rest: i32): v128 {
   return bytes;
 }
 
-/** What codes and zero points are stored with: q + middle. */
-// @ts-ignore: decorator
-@inline function middle(bits: i32): i32 {
-  return 1 << (bits - 1);
-}
-
-/** Columns of a block in inputs, with the gap behind it. */
-// @ts-ignore: decorator
-@inline function wideOf(block: i32): i32 {
-  return (block + GROUP - 1) & -GROUP;
-}
-
-// @ts-ignore: decorator
-@inline function headerBytes(shape: Shape): usize {
-  return scalesBytes(typeOf(shape)) + (hasZeros(shape) ? valuesBytes(bitsOf(shape)) : 0);
-}
-
-/** Where group g of a tile starts. */
-// @ts-ignore: decorator
-@inline function groupAt(tile: usize, g: i32, shape: Shape): usize {
-  const begun = ((g + 1) * GROUP + columnsOf(shape) - 1) / columnsOf(shape);
-  return tile + SUMS_BYTES + <usize>g * columnsBytes(bitsOf(shape)) + <usize>begun * headerBytes(shape);
-}
-
-/** Where the header of block b of a tile starts. */
-// @ts-ignore: decorator
-@inline function headerAt(tile: usize, b: i32, shape: Shape): usize {
-  const g = b * columnsOf(shape) / GROUP;
-  return tile + SUMS_BYTES + <usize>g * columnsBytes(bitsOf(shape)) + <usize>b * headerBytes(shape);
-}
-
-function tileBytes(k: i32, shape: Shape): usize {
-  const block = columnsOf(shape);
-  const groups = (k / wideOf(block) * block + GROUP - 1) / GROUP;
-  return (groupAt(0, groups - 1, shape) + columnsBytes(bitsOf(shape)) + 15) & ~15;
-}
-
 /** How to multiply codes of so many bits. */
 // @ts-ignore: decorator
 @inline function dotOf(bits: i32): i32 {
   if (!ASC_FEATURE_RELAXED_SIMD) return PLAIN;
-  return bits == 8 ? dotOfBytes() : DOT32;
+  return bits == 8 ? dotOfBytes() : bits > 4 ? DOT32 : dotOfNibbles();
 }
 
-/** Whether codes lose their offset of 128 as they are opened, for products that take bytes as signed. */
+/** Whether codes less their zero points fit into a byte, which makes floats of them sooner. */
 // @ts-ignore: decorator
-@inline function isSigned8(bits: i32, how: i32): bool {
-  return bits == 8 && how == DOT32 && dotsAreSigned();
-}
-
-/** Zero points of a block, rows 0-15, a byte each, with the offset that codes have. */
-function zerosOfBlock(header: usize, shape: Shape): v128 {
-  const bits = bitsOf(shape);
-  return hasZeros(shape) ? openValues(bits, header + scalesBytes(typeOf(shape))) : i8x16.splat(<i8>middle(bits));
-}
-
-/** Zero points of rows 4v to 4v + 3 of 16, each in all bytes of a 32-bit lane. */
-// @ts-ignore: decorator
-@inline function zerosOf(rows: v128, v: i32): v128 {
-  return i8x16.swizzle(rows, i8x16.add(i8x16(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3), i8x16.splat(<i8>(4 * v))));
-}
-
-/** Writes what a group's sums start with: −zero twice for each row, less `offset`. */
-function storePairs(to: usize, zeros: v128, offset: i32): void {
-  for (let v = 0; v < 4; v++) v128.store(to + (<usize>v << 4), i16x8.sub(i16x8.splat(<i16>offset), i16x8.shr_u(zerosOf(zeros, v), 8)));
-}
-
-/** Opens the scales of group g of inputs, and what its sums start with; returns its zero points. */
-function openHeader(scales: usize, pairs: usize, tile: usize, g: i32, shape: Shape, how: i32): v128 {
-  const b = g * GROUP / wideOf(columnsOf(shape));
-  const header = headerAt(tile, b, shape);
-  const zeros = zerosOfBlock(header, shape);
-  openScales(typeOf(shape), scales, header);
-  if (how != FLOATS) storePairs(pairs, zeros, isSigned8(bitsOf(shape), how) ? 128 : 0);
-  return zeros;
-}
-
-/** Writes the codes of group g of inputs, a byte each; in gaps they equal the zero points. */
-function openCodes(opened: usize, tile: usize, g: i32, zeros: v128, shape: Shape, how: i32): void {
-  const bits = bitsOf(shape);
-  if (columnsOf(shape) % GROUP == 0) openColumns(bits, opened, groupAt(tile, g, shape));
-  else openAcross(opened, tile, g, zeros, shape);
-  if (!isSigned8(bits, how)) return;
-  const flip = i8x16.splat(-128);
-  for (let i: usize = 0; i < OPENED_BYTES; i += 16) v128.store(opened + i, v128.xor(v128.load(opened + i), flip));
-}
-
-/** The same of a group that begins anywhere in the columns of a tile, and may end in a gap. */
-function openAcross(opened: usize, tile: usize, g: i32, zeros: v128, shape: Shape): void {
-  const block = columnsOf(shape);
-  const wide = wideOf(block);
-  const first = g * GROUP % wide;
-  const column = g * GROUP / wide * block + first;
-  const shift = (column & 3) << 3;
-  for (let s = 0; s < 8; s++) {
-    const count = block - first - 4 * s;
-    const from = column / 4 + s;
-    const needsNext = shift != 0 && count > 4 - (column & 3);
-    const here = i32x4.splat(count >= 4 ? -1 : count <= 0 ? 0 : (1 << (count << 3)) - 1);
-    for (let v = 0; v < 4; v++) {
-      const zero = zerosOf(zeros, v);
-      let codes = zero;
-      if (count > 0) codes = i32x4.shr_u(fourColumns(tile, v, from, shape), shift);
-      if (needsNext) codes = v128.or(codes, i32x4.shl(fourColumns(tile, v, from + 1, shape), 32 - shift));
-      v128.store(opened + openedAt(v, s), v128.bitselect(codes, zero, here));
-    }
-  }
-}
-
-/** Columns 4s to 4s + 3 of rows 4v to 4v + 3 of a tile. */
-// @ts-ignore: decorator
-@inline function fourColumns(tile: usize, v: i32, s: i32, shape: Shape): v128 {
-  return codesOf(bitsOf(shape), groupAt(tile, s >> 3, shape), v, s & 7);
+@inline function isNarrow(shape: Shape): bool {
+  return bitsOf(shape) < 8 || !hasZeros(shape);
 }
 
 /** Column i of 4 rows' codes less their zero points, as f32. */
 // @ts-ignore: decorator
-@inline function floatsOf(codes: v128, i: i32, zeros: v128): v128 {
-  return f32x4.sub(f32x4.convert_i32x4_s(i32x4.shr_u(i32x4.shl(codes, 24 - 8 * i), 24)), zeros);
+@inline function floatOf(codes: v128, i: i32, zeros: v128): v128 {
+  return f32x4.convert_i32x4_s(i32x4.sub(i32x4.shr_u(i32x4.shl(codes, 24 - 8 * i), 24), zeros));
 }
 
-/** Zero points of rows 4v to 4v + 3 as f32. */
+/** Zero points of rows 4v to 4v + 3 as floatOf takes them. */
 // @ts-ignore: decorator
-@inline function floatZeros(zeros: v128, v: i32): v128 {
-  return f32x4.convert_i32x4_s(i32x4.shr_u(zerosOf(zeros, v), 24));
+@inline function wideZeros(zeros: v128, v: i32): v128 {
+  return i32x4.shr_u(zerosOf(zeros, v), 24);
 }
 
 // Behind f, while one row is multiplied.
@@ -310,20 +180,40 @@ const ONE_SCALES: usize = 64;
 const ONE_PAIRS: usize = 128;
 const ONE_CODES: usize = 192;
 
+/** Whether codes can be multiplied as they lie. */
+// @ts-ignore: decorator
+@inline function isOpen(shape: Shape, how: i32): bool {
+  return bitsOf(shape) == 8 && columnsOf(shape) % GROUP == 0 && !isSigned8(8, how);
+}
+
 function multiplyFloats(f: usize, tile: usize, x: usize, groups: i32, shape: Shape, how: i32): void {
-  for (let $v = 0; $v < 4; $v++) let f$v = v128.load(f, 16 * $v);
+  if (isNarrow(shape)) multiplyFloatsBy(true, f, tile, x, groups, shape);
+  else multiplyFloatsBy(false, f, tile, x, groups, shape);
+}
+
+// @ts-ignore: decorator
+@inline function multiplyFloatsBy(narrow: bool, f: usize, tile: usize, x: usize, groups: i32, shape: Shape): void {
+  const open = isOpen(shape, FLOATS);
+  const perBlock = wideOf(columnsOf(shape)) / GROUP;
+  for (let $v = 0; $v < 4; $v++) {
+    let f$v = v128.load(f, 16 * $v);
+    let z$v = i8x16.splat(0);
+  }
   for (let g = 0; g < groups; g++, x += 128) {
-    const zeros = openHeader(f + ONE_SCALES, f + ONE_PAIRS, tile, g, shape, how);
-    openCodes(f + ONE_CODES, tile, g, zeros, shape, how);
-    for (let $v = 0; $v < 4; $v++) {
-      let z$v = floatZeros(zeros, $v);
-      let a$v = f32x4.splat(0);
+    if (g % perBlock == 0) {
+      const zeros = openHeader(f + ONE_SCALES, 0, tile, g, shape, FLOATS);
+      for (let $v = 0; $v < 4; $v++) z$v = narrow ? zerosOf(zeros, $v) : wideZeros(zeros, $v);
     }
-    for (let s: usize = 0; s < 8; s++) {
+    let from = f + ONE_CODES;
+    if (open) from = groupAt(tile, g, shape);
+    else openCodes(from, tile, g, shape, FLOATS);
+    for (let $v = 0; $v < 4; $v++) let a$v = f32x4.splat(0);
+    for (let s: usize = 0; s < 8; s++, from += 32) {
       for (let $i = 0; $i < 4; $i++) let x$i = v128.load32_splat(x + (s << 4), 4 * $i);
       for (let $v = 0; $v < 4; $v++) {
-        const codes = v128.load(f + (s << 5), 192 + 256 * ($v / 2) + 16 * ($v % 2));
-        for (let $i = 0; $i < 4; $i++) a$v = madd(x$i, floatsOf(codes, $i, z$v), a$v);
+        const stored = v128.load(from, 256 * ($v / 2) + 16 * ($v % 2));
+        const codes = narrow ? i8x16.sub(stored, z$v) : stored;
+        for (let $i = 0; $i < 4; $i++) a$v = madd(x$i, narrow ? byte(codes, $i) : floatOf(codes, $i, z$v), a$v);
       }
     }
     for (let $v = 0; $v < 4; $v++) f$v = madd(a$v, v128.load(f, 64 + 16 * $v), f$v);
@@ -338,6 +228,7 @@ function multiplyBlocks(f: usize, tile: usize, x: usize, groups: i32, shape: Sha
   multiplyIntegers(QD8_BYTES, f, tile, x, groups, shape, how);
 }
 
+/** What is multiplied by DOT16 where there are many rows is here by DOT32: opening takes longer. */
 function multiplyIntegers(inputBytes: usize, f: usize, tile: usize, x: usize, groups: i32, shape: Shape, how: i32): void {
   if (how == PLAIN || !ASC_FEATURE_RELAXED_SIMD) multiplyBy(PLAIN, inputBytes, f, tile, x, groups, shape);
   else multiplyBy(DOT32, inputBytes, f, tile, x, groups, shape);
@@ -345,16 +236,17 @@ function multiplyIntegers(inputBytes: usize, f: usize, tile: usize, x: usize, gr
 
 // @ts-ignore: decorator
 @inline function multiplyBy(how: i32, inputBytes: usize, f: usize, tile: usize, x: usize, groups: i32, shape: Shape): void {
-  const isOpen = bitsOf(shape) == 8 && columnsOf(shape) % GROUP == 0 && !isSigned8(8, how);
+  const open = isOpen(shape, how);
+  const perBlock = wideOf(columnsOf(shape)) / GROUP;
   const low = lowBytes();
   let xs: v128;
   let codes: v128;
   for (let $v = 0; $v < 4; $v++) let f$v = v128.load(f, 16 * $v);
   for (let g = 0; g < groups; g++, x += inputBytes) {
-    const zeros = openHeader(f + ONE_SCALES, f + ONE_PAIRS, tile, g, shape, how);
+    if (g % perBlock == 0) openHeader(f + ONE_SCALES, f + ONE_PAIRS, tile, g, shape, how);
     let from = f + ONE_CODES;
-    if (isOpen) from = groupAt(tile, g, shape);
-    else openCodes(from, tile, g, zeros, shape, how);
+    if (open) from = groupAt(tile, g, shape);
+    else openCodes(from, tile, g, shape, how);
     const sums = v128.load32_splat(x);
     for (let $v = 0; $v < 4; $v++) let a$v = i32x4.dot_i16x8_s(sums, v128.load(f, 128 + 16 * $v));
     for (let $s = 0; $s < 8; $s++) {
@@ -382,14 +274,14 @@ function unpack(scales: usize, codes: usize, tile: usize, group: i32, count: i32
     const zeros = openHeader(scales, scales + SCALES_BYTES, tile, g, shape, how);
     // Opened where they are not overwritten before they are read: in the upper half of what PLAIN writes, behind what FLOATS do.
     const opened = how == FLOATS ? codes + codesBytes(FLOATS) : how == PLAIN ? codes + OPENED_BYTES : codes;
-    openCodes(opened, tile, g, zeros, shape, how);
+    openCodes(opened, tile, g, shape, how);
     if (how == FLOATS) {
       for (let v = 0; v < 4; v++) {
-        const zero = floatZeros(zeros, v);
+        const zero = wideZeros(zeros, v);
         for (let s = 0; s < 8; s++) {
           const four = v128.load(opened + openedAt(v, s));
           const to = codes + (<usize>s << 8) + (<usize>v << 4);
-          for (let $i = 0; $i < 4; $i++) v128.store(to, floatsOf(four, $i, zero), 64 * $i);
+          for (let $i = 0; $i < 4; $i++) v128.store(to, floatOf(four, $i, zero), 64 * $i);
         }
       }
     } else if (how == PLAIN) {
