@@ -12,6 +12,7 @@ import {
 	torchaoSymmetric,
 } from "./quantizers.ts";
 import { type Float8, float8 } from "./quantizers-float8.ts";
+import { floatToBrain, floatToHalf } from "./reference/half.ts";
 import { type WriteTensor, writeSafetensors } from "./write-safetensors.ts";
 
 type Files = Record<string, Uint8Array>;
@@ -38,7 +39,11 @@ export interface Width {
 	readonly dynamic?: boolean;
 	/** Whether an index says the group of each column. */
 	readonly reordered?: boolean;
+	/** The type of scales. @default "F32" */
+	readonly scales?: ScaleType;
 }
+
+type ScaleType = "F32" | "F16" | "BF16";
 
 /** The weights that no scheme quantizes, and those of linear layers as `quantize` stores each. */
 async function tensorsOf(
@@ -174,7 +179,7 @@ export async function nanoIntx(width: Width): Promise<Files> {
 		});
 		return {
 			[`${stem}qdata`]: int8(shape, codes),
-			[`${stem}scale`]: f32([rows, perRow], scales),
+			[`${stem}scale`]: floats([rows, perRow], scales, width.scales),
 			[`${stem}zero_point`]: int8(
 				[rows, perRow],
 				zeros ?? new Int8Array(rows * perRow),
@@ -187,14 +192,17 @@ export async function nanoIntx(width: Width): Promise<Files> {
 	};
 }
 
-/** FP8 as llm-compressor stores it, with f32 scales: one per tensor, per row, or per tile of 128 × 96. */
+/** FP8 as llm-compressor stores it: with a scale per tensor, per row, per 16 columns of a row, or per tile of 128 × 96. */
 export async function nanoFp8(
-	strategy: "tensor" | "channel" | "block",
+	strategy: "tensor" | "channel" | "group" | "block",
+	scaleType: ScaleType = "F32",
 ): Promise<Files> {
 	const tensors = await tensorsOf((name, shape, w) => {
 		const [rows, cols] = shape;
-		const high = { tensor: rows, channel: 1, block: 128 }[strategy];
-		const wide = strategy === "block" ? 96 : cols;
+		const high = { tensor: rows, channel: 1, group: 1, block: 128 }[strategy];
+		const wide = { tensor: cols, channel: cols, group: 16, block: 96 }[
+			strategy
+		];
 		const grid = [Math.ceil(rows / high), Math.ceil(cols / wide)] as const;
 		const at = (i: number) =>
 			Math.floor(i / cols / high) * grid[1] + Math.floor((i % cols) / wide);
@@ -210,7 +218,11 @@ export async function nanoFp8(
 					"F8_E4M3",
 				),
 			},
-			[`${name}_scale`]: f32(strategy === "tensor" ? [1] : grid, scales),
+			[`${name}_scale`]: floats(
+				strategy === "tensor" ? [1] : grid,
+				scales,
+				scaleType,
+			),
 		};
 	});
 	const config = compressedTensorsConfig("0.13.0", false, {
@@ -218,6 +230,7 @@ export async function nanoFp8(
 		type: "float",
 		symmetric: true,
 		strategy,
+		...(strategy === "group" && { group_size: 16 }),
 		...(strategy === "block" && { block_structure: [128, 96] }),
 	});
 	return { ...config, "model.safetensors": writeSafetensors(tensors) };
@@ -272,17 +285,19 @@ function words(
 			? Math.ceil((cols * bits) / 32)
 			: Math.ceil(cols / perWord);
 	const out = new Uint32Array((codes.length / cols) * perRow);
-	for (const [i, code] of codes.entries()) {
-		const [row, col] = [Math.floor(i / cols), i % cols];
+	for (let i = 0; i < codes.length; i++) {
+		const row = Math.floor(i / cols);
+		const col = i % cols;
 		const first =
 			form === "dense"
 				? col * bits
 				: 32 * Math.floor(col / perWord) + bits * (col % perWord);
-		const u = code + 2 ** (bits - 1);
-		for (let b = 0; b < bits; b++) {
-			const bit = first + b;
-			out[row * perRow + (bit >> 5)]! |= ((u >> b) & 1) << (bit & 31);
-		}
+		const u = codes[i]! + 2 ** (bits - 1);
+		const at = row * perRow + (first >> 5);
+		out[at]! |= u << (first & 31);
+		// What does not fit into the word is the beginning of the next.
+		const fitting = 32 - (first & 31);
+		if (fitting < bits) out[at + 1]! |= u >> fitting;
 	}
 	return out;
 }
@@ -294,7 +309,7 @@ function transposed<T extends Int8Array | Uint32Array>(
 	cols: number,
 ): T {
 	const turned = values.slice() as T;
-	for (const i of values.keys())
+	for (let i = 0; i < values.length; i++)
 		turned[(i % cols) * rows + Math.floor(i / cols)] = values[i]!;
 	return turned;
 }
@@ -307,6 +322,20 @@ function indexOf(order: readonly number[], block: number): WriteTensor {
 	return { dtype: "I32", shape: [index.length], data: bytesOf(index) };
 }
 
+const floats = (
+	shape: readonly number[],
+	values: Float32Array,
+	type: ScaleType = "F32",
+): WriteTensor =>
+	type === "F32"
+		? f32(shape, values)
+		: {
+				dtype: type,
+				shape,
+				data: bytesOf(
+					Uint16Array.from(values, type === "F16" ? floatToHalf : floatToBrain),
+				),
+			};
 const f32 = (shape: readonly number[], values: Float32Array): WriteTensor => ({
 	dtype: "F32",
 	shape,

@@ -70,14 +70,14 @@ export type ActivationName = keyof typeof activations;
 export const scaleTypes = { F16: 0, BF16: 1, F32: 2, SHARED: 3 } as const;
 
 /** What kernels have to know of some weight matrices beside sizes, by the names of their parameters. */
-export type Format = {
+export interface Format {
 	/** Bits of a code. */
 	readonly bits: number;
 	/** 1 where blocks have zero points, 0 where they have none. */
 	readonly has_zeros: number;
 	/** One of `scaleTypes`. */
 	readonly scale_type: number;
-};
+}
 
 /** How a weight matrix [n, k] is kept in memory, and the kernels that read it. */
 export interface LayoutInfo {
