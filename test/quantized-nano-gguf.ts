@@ -71,18 +71,21 @@ function interleaved(
 	return out;
 }
 
+/** As f16, by the bits of what is bf16: those that were met. */
+const halves: number[] = [];
+
 function encoded(type: string, values: Float32Array): Uint8Array {
 	if (type === "F32") return bytesOf(values);
-	if (type === "F16") return bytesOf(Uint16Array.from(values, f16Bits));
-	if (type === "BF16") {
-		const bits = new Uint32Array(
-			values.buffer,
-			values.byteOffset,
-			values.length,
-		);
-		return bytesOf(Uint16Array.from(bits, (b) => b >>> 16)); // the model is bf16
+	if (type !== "F16" && type !== "BF16") return quantizeGgml(type, values);
+	const { buffer, byteOffset, length } = values;
+	const words = new Uint32Array(buffer, byteOffset, length);
+	const bits = new Uint16Array(length);
+	for (let i = 0; i < length; i++) {
+		const own = words[i]! >>> 16; // the model is bf16
+		if (type === "F16") halves[own] ??= f16Bits(values[i]!);
+		bits[i] = type === "F16" ? halves[own]! : own;
 	}
-	return quantizeGgml(type, values);
+	return bytesOf(bits);
 }
 
 function typeNumber(type: string): number {

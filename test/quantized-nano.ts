@@ -344,7 +344,9 @@ export function plainTensors(
 	plain: ReadonlyMap<string, Matrix>,
 ): Record<string, WriteTensor> {
 	const entries = [...plain].map(([key, { shape, values }]) => {
-		const data = bytesOf(Uint16Array.from(values, bfloat16Bits));
+		const bits = new Uint16Array(values.length);
+		for (let i = 0; i < bits.length; i++) bits[i] = bfloat16Bits(values[i]!);
+		const data = bytesOf(bits);
 		return [key, { dtype: "BF16", shape, data }];
 	});
 	return Object.fromEntries(entries);
@@ -361,7 +363,11 @@ export function bytesOf(view: ArrayBufferView): Uint8Array {
 	return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 }
 
-const bitsOf = (value: number) =>
-	new Int32Array(Float32Array.of(value).buffer)[0]!;
+const single = new Float32Array(1);
+const word = new Int32Array(single.buffer);
+function bitsOf(value: number): number {
+	single[0] = value;
+	return word[0]!;
+}
 /** Of values that bf16 holds exactly. */
 export const bfloat16Bits = (value: number) => bitsOf(value) >>> 16;

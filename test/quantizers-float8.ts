@@ -21,7 +21,9 @@ export type Float8 = keyof typeof FLOAT8;
 /** Codes of the nearest values, ties to the even code; what is too large becomes the largest. */
 export function float8(w: Float32Array, type: Float8): Uint8Array {
 	const values = FLOAT8[type];
-	return Uint8Array.from(w, (value) => {
+	const codes = new Uint8Array(w.length);
+	for (let i = 0; i < w.length; i++) {
+		const value = w[i]!;
 		const size = Math.abs(value);
 		let [low, high] = [0, values.length - 1];
 		if (size >= values[high]!) low = high;
@@ -32,6 +34,7 @@ export function float8(w: Float32Array, type: Float8): Uint8Array {
 		}
 		const nearer = size - values[low]! - (values[high]! - size);
 		const isHigh = nearer > 0 || (nearer === 0 && low % 2 === 1);
-		return (isHigh ? high : low) + (value < 0 ? 128 : 0);
-	});
+		codes[i] = (isHigh ? high : low) + (value < 0 ? 128 : 0);
+	}
+	return codes;
 }

@@ -140,14 +140,19 @@ export function compressedTensorsAsymmetric(
 	const scales = new Float32Array(w.length / block);
 	const zeros = new Int8Array(scales.length);
 	for (const g of scales.keys()) {
-		const own = w.subarray(g * block, (g + 1) * block);
-		const least = min(0, ...own);
-		const scale = fround((max(0, ...own) - least) / (high - low));
+		const end = (g + 1) * block;
+		let least = 0;
+		let most = 0;
+		for (let i = g * block; i < end; i++) {
+			least = min(least, w[i]!);
+			most = max(most, w[i]!);
+		}
+		const scale = fround((most - least) / (high - low));
 		scales[g] = scale === 0 ? 2 ** -23 : scale;
 		zeros[g] = roundHalfEven(clamp(low - least / scales[g]!, low, high));
-		for (const [i, value] of own.entries()) {
-			const q = fround(value / scales[g]!) + zeros[g]!;
-			codes[g * block + i] = roundHalfEven(clamp(q, low, high));
+		for (let i = g * block; i < end; i++) {
+			const q = fround(w[i]! / scales[g]!) + zeros[g]!;
+			codes[i] = roundHalfEven(clamp(q, low, high));
 		}
 	}
 	return { codes, scales, zeros, block };

@@ -11,14 +11,17 @@ import { plain } from "./quantize.ts";
 import { withScales } from "./scales.ts";
 
 /** Sign, exponent with a bias, `size` bits of fraction; no bits stand for NaN or infinity. */
-const float8 = (bias: number, size: number) => (bits: number) => {
-	const sign = bits & 128 ? -1 : 1;
-	const exponent = (bits & 127) >> size;
-	const fraction = (bits & (2 ** size - 1)) / 2 ** size;
-	return exponent === 0
-		? sign * fraction * 2 ** (1 - bias)
-		: sign * (1 + fraction) * 2 ** (exponent - bias);
-};
+function float8(bias: number, size: number): (bits: number) => number {
+	const values = Array.from({ length: 256 }, (_, bits) => {
+		const sign = bits & 128 ? -1 : 1;
+		const exponent = (bits & 127) >> size;
+		const fraction = (bits & (2 ** size - 1)) / 2 ** size;
+		return exponent === 0
+			? sign * fraction * 2 ** (1 - bias)
+			: sign * (1 + fraction) * 2 ** (exponent - bias);
+	});
+	return (bits) => values[bits]!;
+}
 
 /** Any byte but those that stand for no number, which have all bits of `mask`: some rows are small, some all denormal. */
 const finite = (mask: number, size: number) => (o: Operands, row: number) => {

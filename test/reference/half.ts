@@ -23,14 +23,20 @@ export function floatToHalf(value: number): number {
 	return sign | (units + (exponent + 14) * 1024);
 }
 
+/** One number, and its bits. */
+const single = new Float32Array(1);
+const word = new Uint32Array(single.buffer);
+
 /** Value of a bfloat16 given by its bits. */
 export function brainToFloat(bits: number): number {
-	return new Float32Array(new Uint32Array([bits << 16]).buffer)[0]!;
+	word[0] = bits << 16;
+	return single[0]!;
 }
 
 /** Bits of the nearest bfloat16, ties to even. */
 export function floatToBrain(value: number): number {
-	const bits = new Uint32Array(new Float32Array([value]).buffer)[0]!;
+	single[0] = value;
+	const bits = word[0]!;
 	if (Number.isNaN(value)) return 0x7fc0;
 	return (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
 }

@@ -78,7 +78,9 @@ export class Operands {
 
 	/** `count` normally distributed values. */
 	gaussians(count: number, deviation = 1): Float32Array {
-		return Float32Array.from({ length: count }, () => this.gaussian(deviation));
+		const values = new Float32Array(count);
+		for (let i = 0; i < count; i++) values[i] = this.gaussian(deviation);
+		return values;
 	}
 
 	/** An integer in [low, high]. */
@@ -88,7 +90,9 @@ export class Operands {
 
 	/** `count` integers in [low, high]. */
 	integers(count: number, low: number, high: number): Int32Array {
-		return Int32Array.from({ length: count }, () => this.integer(low, high));
+		const values = new Int32Array(count);
+		for (let i = 0; i < count; i++) values[i] = this.integer(low, high);
+		return values;
 	}
 
 	/** Allocates an input f32[values.length]. */

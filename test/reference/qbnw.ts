@@ -43,61 +43,84 @@ const matrixBytes = (n: number, k: number, block: number, format: Format) =>
 
 /** Some bits of a number: `width` of them in a byte, from bit `shift` up. */
 interface Piece {
-	readonly address: number;
+	/** From the start of what the number is part of. */
+	readonly offset: number;
 	readonly shift: number;
 	readonly width: number;
 }
 
 /** Value i of 16 with so many bits. */
-function valueAt(address: number, bits: number, i: number): Piece[] {
+function valuePieces(bits: number, i: number): Piece[] {
 	const pieces: Piece[] = [];
+	let start = 0;
 	for (const width of [8, 4, 2, 1])
 		if (bits & width) {
 			const shift = width * Math.floor(i / (2 * width));
-			pieces.push({ address: address + (i % (2 * width)), shift, width });
-			address += 2 * width;
+			pieces.push({ offset: start + (i % (2 * width)), shift, width });
+			start += 2 * width;
 		}
 	return pieces;
 }
 
 /** The code of row r and column c of a group with so many bits. */
-function codeAt(address: number, bits: number, r: number, c: number): Piece[] {
+function codePieces(bits: number, r: number, c: number): Piece[] {
 	const pieces: Piece[] = [];
 	const four = Math.floor(c / 4);
 	const inHalf = 256 * Math.floor(r / 8) + 4 * (r % 8) + (c % 4);
 	const inQuarter = 16 * Math.floor(r / 4) + 4 * (r % 4) + (c % 4);
 	const places: Record<number, Omit<Piece, "width">> = {
-		8: { address: inHalf + 32 * four, shift: 0 },
+		8: { offset: inHalf + 32 * four, shift: 0 },
 		4: {
-			address:
-				128 * Math.floor(r / 8) + 4 * (r % 8) + (c % 4) + 32 * (four % 4),
+			offset: 128 * Math.floor(r / 8) + 4 * (r % 8) + (c % 4) + 32 * (four % 4),
 			shift: 4 * Math.floor(four / 4),
 		},
 		2: {
-			address: 64 * Math.floor(four / 4) + inQuarter,
+			offset: 64 * Math.floor(four / 4) + inQuarter,
 			shift: 2 * (four % 4),
 		},
-		1: { address: inQuarter, shift: four },
+		1: { offset: inQuarter, shift: four },
 	};
+	let start = 0;
 	for (const width of [8, 4, 2, 1])
 		if (bits & width) {
 			const place = places[width]!;
-			pieces.push({ ...place, address: address + place.address, width });
-			address += 64 * width;
+			pieces.push({ ...place, offset: start + place.offset, width });
+			start += 64 * width;
 		}
 	return pieces;
 }
 
-/** A number from its pieces, the first of which has the lowest bits. */
-const read = (memory: View, pieces: readonly Piece[]) =>
-	pieces.reduceRight((above, { address, shift, width }) => {
-		const bits = (memory.u8(address)[0]! >> shift) & (2 ** width - 1);
-		return above * 2 ** width + bits;
-	}, 0);
+/** By bits, then by 32 · r + c and by i: there are a few hundred of these, and millions of codes. */
+const everyCode = Array.from({ length: 9 }, (_, bits) =>
+	Array.from({ length: 16 * 32 }, (_, at) =>
+		codePieces(bits, Math.floor(at / 32), at % 32),
+	),
+);
+const everyValue = Array.from({ length: 9 }, (_, bits) =>
+	Array.from({ length: 16 }, (_, i) => valuePieces(bits, i)),
+);
 
-function write(memory: View, pieces: readonly Piece[], value: number) {
-	for (const { address, shift, width } of pieces) {
-		memory.u8(address)[0]! |= (value & (2 ** width - 1)) << shift;
+/** A number in memory. */
+interface Stored {
+	readonly address: number;
+	readonly pieces: readonly Piece[];
+}
+
+/** A number from its pieces, the first of which has the lowest bits. */
+function read(memory: View, { address, pieces }: Stored): number {
+	let value = 0;
+	let above = 0;
+	for (const { offset, shift, width } of pieces) {
+		const byte = memory.u8(address + offset)[0]!;
+		value += ((byte >> shift) & (2 ** width - 1)) * 2 ** above;
+		above += width;
+	}
+	return value;
+}
+
+function write(memory: View, { address, pieces }: Stored, value: number) {
+	for (const { offset, shift, width } of pieces) {
+		memory.u8(address + offset)[0]! |= (value & (2 ** width - 1)) << shift;
 		value >>= width;
 	}
 }
@@ -126,8 +149,11 @@ function place(
 		sum: tile + 4 * r,
 		scales,
 		row: scaleTypeOf(format).place(r),
-		zero: valueAt(scales + scalesBytes(format), bits, r),
-		code: codeAt(group, bits, r, c % 32),
+		zero: {
+			address: scales + scalesBytes(format),
+			pieces: everyValue[bits]![r]!,
+		},
+		code: { address: group, pieces: everyCode[bits]![32 * r + (c % 32)]! },
 	};
 }
 

@@ -72,9 +72,13 @@ export function randomScales(
 	return scales.map((_, i) => scales[i - (i % tile) + (i % perRow)]!);
 }
 
+const byNumber: ReadonlyMap<number, ScaleType> = new Map(
+	types.map((type) => [scaleTypes[type.name], type]),
+);
+
 /** The type of a format's scales. */
 export const scaleTypeOf = ({ scale_type }: Pick<Format, "scale_type">) =>
-	types.find(({ name }) => scaleTypes[name] === scale_type)!;
+	byNumber.get(scale_type)!;
 
 /** A format of such scales. */
 export const withScales = (
