@@ -195,28 +195,25 @@ function multiplyFloats(f: usize, tile: usize, x: usize, groups: i32, shape: Sha
 @inline function multiplyFloatsBy(narrow: bool, f: usize, tile: usize, x: usize, groups: i32, shape: Shape): void {
   const open = isOpen(shape, FLOATS);
   const perBlock = wideOf(columnsOf(shape)) / GROUP;
-  for (let $v = 0; $v < 4; $v++) {
-    let f$v = v128.load(f, 16 * $v);
-    let z$v = i8x16.splat(0);
-  }
-  for (let g = 0; g < groups; g++, x += 128) {
-    if (g % perBlock == 0) {
-      const zeros = openHeader(f + ONE_SCALES, 0, tile, g, shape, FLOATS);
-      for (let $v = 0; $v < 4; $v++) z$v = narrow ? zerosOf(zeros, $v) : wideZeros(zeros, $v);
-    }
-    let from = f + ONE_CODES;
-    if (open) from = groupAt(tile, g, shape);
-    else openCodes(from, tile, g, shape, FLOATS);
-    for (let $v = 0; $v < 4; $v++) let a$v = f32x4.splat(0);
-    for (let s: usize = 0; s < 8; s++, from += 32) {
-      for (let $i = 0; $i < 4; $i++) let x$i = v128.load32_splat(x + (s << 4), 4 * $i);
-      for (let $v = 0; $v < 4; $v++) {
-        const stored = v128.load(from, 256 * ($v / 2) + 16 * ($v % 2));
-        const codes = narrow ? i8x16.sub(stored, z$v) : stored;
-        for (let $i = 0; $i < 4; $i++) a$v = madd(x$i, narrow ? byte(codes, $i) : floatOf(codes, $i, z$v), a$v);
+  for (let $v = 0; $v < 4; $v++) let f$v = v128.load(f, 16 * $v);
+  for (let g = 0; g < groups; ) {
+    const zeros = openHeader(f + ONE_SCALES, 0, tile, g, shape, FLOATS);
+    for (let $v = 0; $v < 4; $v++) let z$v = narrow ? zerosOf(zeros, $v) : wideZeros(zeros, $v);
+    let from = open ? groupAt(tile, g, shape) : f + ONE_CODES;
+    for (const end = g + perBlock; g < end; g++, x += 128) {
+      if (!open) openCodes(from, tile, g, shape, FLOATS);
+      for (let $v = 0; $v < 4; $v++) let a$v = f32x4.splat(0);
+      for (let s: usize = 0; s < 8; s++) {
+        for (let $i = 0; $i < 4; $i++) let x$i = v128.load32_splat(x + (s << 4), 4 * $i);
+        for (let $v = 0; $v < 4; $v++) {
+          const stored = v128.load(from + (s << 5), 256 * ($v / 2) + 16 * ($v % 2));
+          const codes = narrow ? i8x16.sub(stored, z$v) : stored;
+          for (let $i = 0; $i < 4; $i++) a$v = madd(x$i, narrow ? byte(codes, $i) : floatOf(codes, $i, z$v), a$v);
+        }
       }
+      for (let $v = 0; $v < 4; $v++) f$v = madd(a$v, v128.load(f, 64 + 16 * $v), f$v);
+      if (open) from += OPENED_BYTES;
     }
-    for (let $v = 0; $v < 4; $v++) f$v = madd(a$v, v128.load(f, 64 + 16 * $v), f$v);
   }
   for (let $v = 0; $v < 4; $v++) v128.store(f, f$v, 16 * $v);
 }
@@ -242,29 +239,31 @@ function multiplyIntegers(inputBytes: usize, f: usize, tile: usize, x: usize, gr
   let xs: v128;
   let codes: v128;
   for (let $v = 0; $v < 4; $v++) let f$v = v128.load(f, 16 * $v);
-  for (let g = 0; g < groups; g++, x += inputBytes) {
-    if (g % perBlock == 0) openHeader(f + ONE_SCALES, f + ONE_PAIRS, tile, g, shape, how);
-    let from = f + ONE_CODES;
-    if (open) from = groupAt(tile, g, shape);
-    else openCodes(from, tile, g, shape, how);
-    const sums = v128.load32_splat(x);
-    for (let $v = 0; $v < 4; $v++) let a$v = i32x4.dot_i16x8_s(sums, v128.load(f, 128 + 16 * $v));
-    for (let $s = 0; $s < 8; $s++) {
-      xs = v128.load32_splat(x, 4 + 4 * $s);
-      if (how == PLAIN) {
-        const evenX = even(xs);
-        const oddX = odd(xs);
-        for (let $v = 0; $v < 4; $v++) {
-          codes = v128.load(from, 32 * $s + 256 * ($v / 2) + 16 * ($v % 2));
-          a$v = dot(evenX, v128.and(codes, low), a$v);
-          a$v = dot(oddX, i16x8.shr_u(codes, 8), a$v);
+  for (let g = 0; g < groups; ) {
+    openHeader(f + ONE_SCALES, f + ONE_PAIRS, tile, g, shape, how);
+    let from = open ? groupAt(tile, g, shape) : f + ONE_CODES;
+    for (const end = g + perBlock; g < end; g++, x += inputBytes) {
+      if (!open) openCodes(from, tile, g, shape, how);
+      const sums = v128.load32_splat(x);
+      for (let $v = 0; $v < 4; $v++) let a$v = i32x4.dot_i16x8_s(sums, v128.load(f, 128 + 16 * $v));
+      for (let $s = 0; $s < 8; $s++) {
+        xs = v128.load32_splat(x, 4 + 4 * $s);
+        if (how == PLAIN) {
+          const evenX = even(xs);
+          const oddX = odd(xs);
+          for (let $v = 0; $v < 4; $v++) {
+            codes = v128.load(from, 32 * $s + 256 * ($v / 2) + 16 * ($v % 2));
+            a$v = dot(evenX, v128.and(codes, low), a$v);
+            a$v = dot(oddX, i16x8.shr_u(codes, 8), a$v);
+          }
+        } else {
+          for (let $v = 0; $v < 4; $v++) a$v = dot32(xs, v128.load(from, 32 * $s + 256 * ($v / 2) + 16 * ($v % 2)), a$v);
         }
-      } else {
-        for (let $v = 0; $v < 4; $v++) a$v = dot32(xs, v128.load(from, 32 * $s + 256 * ($v / 2) + 16 * ($v % 2)), a$v);
       }
+      const d = scaleOf(x + 36, inputBytes);
+      for (let $v = 0; $v < 4; $v++) f$v = scaledSum(a$v, d, v128.load(f, 64 + 16 * $v), f$v);
+      if (open) from += OPENED_BYTES;
     }
-    const d = scaleOf(x + 36, inputBytes);
-    for (let $v = 0; $v < 4; $v++) f$v = scaledSum(a$v, d, v128.load(f, 64 + 16 * $v), f$v);
   }
   for (let $v = 0; $v < 4; $v++) v128.store(f, f$v, 16 * $v);
 }
