@@ -72,13 +72,16 @@ const WEIGHTS: usize = <usize>(MAX_ROWS + SPARE_ROWS) * RESULT_BYTES;
   const rowBytes = <usize>k << 2;
   const tileBytes = <usize>k * columnBytes<W>();
   if (rows == 1) {
-    for (let j = lo; j < hi; j += 2 * ROWS) {
+    // Two tiles at a time, one from each half: memory is then read from beginning to end in two places. Neighbours would be
+    // read in jumps, which takes up to twice as long where they come from beyond the caches.
+    const half = (hi - lo + 2 * ROWS - 1) / (2 * ROWS) * ROWS;
+    for (let j = lo; j < lo + half; j += ROWS) {
       const tile = w + <usize>(j / ROWS) * tileBytes;
-      const next = j + ROWS < hi;
-      multiplyTwo<W>(scratch, tile, next ? tile + tileBytes : tile, x, k);
+      const other = j + half < hi;
+      multiplyTwo<W>(scratch, tile, other ? tile + <usize>(half / ROWS) * tileBytes : tile, x, k);
       if (isF16<W>()) scaleUp(scratch, 2);
       finish(y, scratch, bias, residual, 0, j, n);
-      if (next) finish(y, scratch + RESULT_BYTES, bias, residual, 0, j + ROWS, n);
+      if (other) finish(y, scratch + RESULT_BYTES, bias, residual, 0, j + half, n);
     }
     return;
   }
@@ -101,7 +104,7 @@ const WEIGHTS: usize = <usize>(MAX_ROWS + SPARE_ROWS) * RESULT_BYTES;
 // w · 2^-56. Powers of two change no rounding, so both give the same bits.
 
 /** f[0 .. 16) and f[16 .. 32) = Σ_c x[c] · w[:, c] of two tiles: 8 sums at a time, since a sum has to wait for its last product. */
-function multiplyTwo<W>(f: usize, w: usize, next: usize, x: usize, k: i32): void {
+function multiplyTwo<W>(f: usize, w: usize, other: usize, x: usize, k: i32): void {
   for (let $h = 0; $h < 4; $h++) {
     let a$h = f32x4.splat(0);
     let b$h = a$h;
@@ -116,16 +119,16 @@ function multiplyTwo<W>(f: usize, w: usize, next: usize, x: usize, k: i32): void
     if (isF16<W>()) xs = f32x4.mul(xs, up);
     for (let $h = 0; $h < 4; $h++) {
       if (isFloat<W>()) {
-        a$h = madd(xs, v128.load($h < 2 ? w : next, 32 * ($h % 2)), a$h);
-        b$h = madd(xs, v128.load($h < 2 ? w : next, 32 * ($h % 2) + 16), b$h);
+        a$h = madd(xs, v128.load($h < 2 ? w : other, 32 * ($h % 2)), a$h);
+        b$h = madd(xs, v128.load($h < 2 ? w : other, 32 * ($h % 2) + 16), b$h);
       } else {
-        pairs = v128.load($h < 2 ? w : next, 16 * ($h % 2));
+        pairs = v128.load($h < 2 ? w : other, 16 * ($h % 2));
         a$h = madd(xs, isF16<W>() ? lowerBits(pairs, low, bits) : lower<W>(pairs), a$h);
         b$h = madd(xs, isF16<W>() ? upperBits(pairs, bits) : v128.and(pairs, bits), b$h);
       }
     }
     w += columnBytes<W>();
-    next += columnBytes<W>();
+    other += columnBytes<W>();
   }
   for (let $h = 0; $h < 4; $h++) {
     v128.store(f, a$h, 32 * $h);
