@@ -142,8 +142,10 @@ function prepare(
 	);
 	const kernels = instantiateKernels(modules, memory);
 	const values = parameterNames(info.gemm).map((name) => args[name]!);
-	// Memory that was never written is one page of zeros in the cache.
-	new Uint8Array(memory.buffer, args.w, bytes).fill(SANE_BYTE);
+	// Memory that was never written is one page of zeros: fast to read as weights, slow as inputs, whose rows then share lines.
+	new Uint8Array(memory.buffer, RESERVED_BYTES, end - RESERVED_BYTES).fill(
+		SANE_BYTE,
+	);
 	return {
 		kernel: info.gemm,
 		bytes,
