@@ -271,7 +271,8 @@ function multiplyIntegers(inputBytes: usize, f: usize, tile: usize, x: usize, gr
 function unpack(scales: usize, codes: usize, tile: usize, group: i32, count: i32, shape: Shape, how: i32): void {
   for (let g = group; g < group + count; g++) {
     const zeros = openHeader(scales, scales + SCALES_BYTES, tile, g, shape, how);
-    // Opened where they are not overwritten before they are read: in the upper half of what PLAIN writes, behind what FLOATS do.
+    // Opened where they are not overwritten before they are read: in the upper half of what PLAIN writes, or behind what FLOATS
+    // do, who leave half of the room for codes (matrix.ts).
     const opened = how == FLOATS ? codes + codesBytes(FLOATS) : how == PLAIN ? codes + OPENED_BYTES : codes;
     openCodes(opened, tile, g, shape, how);
     if (how == FLOATS) {
