@@ -42,7 +42,10 @@ export function seededRandom(seed: number): Random {
 	return () => ((next() >>> 5) * 2 ** 26 + (next() >>> 6)) / 2 ** 53;
 }
 
-/** A seed nobody chose, an integer in [0, 2^32). */
+/**
+ * A seed nobody chose, an integer in [0, 2^32). It is no secret, and in WebKit a worker that touches `crypto` leaves a
+ * thread behind when it ends.
+ */
 export function drawSeed(): number {
-	return crypto.getRandomValues(new Uint32Array(1))[0]!;
+	return Math.floor(Math.random() * 2 ** 32);
 }
