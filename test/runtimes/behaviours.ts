@@ -5,24 +5,29 @@ import type * as Library from "../../src/runtime/server.ts";
 export interface Setting {
 	/** The package, as this runtime imports it. */
 	readonly library: typeof Library;
-	/**
-	 * Address of a web server that has the embedded model's files under model/ and golden.json, those of a model that sees
-	 * under nano-gemma3/ with its golden/, and pictures.
-	 */
+	/** Address of a web server over the folder that prepareStage made. A post to mark has it look at this runtime. */
 	readonly site: string;
+	/** The same folder, where the runtime has files. */
+	readonly folder?: string;
 }
 
 /** What a runtime answers. */
 export interface Report {
-	/** By behaviour: undefined where it was as expected, else what went wrong. */
+	/** By behaviour: null where it was as expected, else what went wrong. */
 	readonly failures: Readonly<Record<string, string | null>>;
 	readonly threads: number;
 	/** Why there were no more. */
 	readonly threadLimit: string | null;
 	readonly kernels: string;
-	/** Tokens that greedy decoding and a seed gave: the same in every runtime. */
-	readonly tokens: readonly (readonly number[])[];
+	/** Tokens that greedy decoding, a seed and pictures gave: the same in every runtime. */
+	readonly tokens: Readonly<Record<TokenKind, readonly (readonly number[])[]>>;
+	/** Whether files of the Hub were there when they were asked for again. */
+	readonly keepsFiles: boolean;
+	/** Errors and rejections that nobody handled. */
+	readonly unhandled: readonly string[];
 }
+
+export type TokenKind = "greedy" | "sampled" | "seen";
 
 interface Golden {
 	readonly name: string;
@@ -39,7 +44,9 @@ interface GoldenPicture extends Golden {
 interface Stage extends Setting {
 	readonly model: Library.Model;
 	readonly golden: readonly Golden[];
-	readonly tokens: (readonly number[])[];
+	readonly tokens: Record<TokenKind, (readonly number[])[]>;
+	/** Notes that files were kept. */
+	readonly keeps: () => void;
 }
 
 function expect(condition: boolean, message: string): asserts condition {
@@ -62,6 +69,26 @@ async function errorOf(promise: PromiseLike<unknown>): Promise<unknown> {
 	return error;
 }
 
+/** What golden.json has, held against greedy tokens of a model, which is disposed of. */
+async function expectGolden(
+	model: Library.Model,
+	{ name, input_ids, greedy_ids }: Golden,
+): Promise<void> {
+	const { tokenIds } = await model.generate(
+		{ ids: input_ids },
+		{ doSample: false, maxNewTokens: 40 },
+	);
+	await model.dispose();
+	expectSame(tokenIds, greedy_ids, name);
+}
+
+async function json<T>(site: string, path: string): Promise<T> {
+	return (await (await fetch(new URL(path, site))).json()) as T;
+}
+
+const CYCLES = 100;
+/** After so many, engines and allocators have what they keep for good. */
+const WARM_CYCLES = 40;
 const STORY = "Once upon a time, there was a brave little fox named Lily.";
 
 /** In the order in which they run; the last one ends the model that the others share. */
@@ -73,7 +100,7 @@ const stages: Readonly<Record<string, (stage: Stage) => Promise<void>>> = {
 				{ doSample: false, maxNewTokens: 40 },
 			);
 			expectSame(tokenIds, greedy_ids, name);
-			tokens.push(tokenIds);
+			tokens.greedy.push(tokenIds);
 		}
 	},
 
@@ -85,7 +112,7 @@ const stages: Readonly<Record<string, (stage: Stage) => Promise<void>>> = {
 			maxNewTokens: 60,
 		});
 		expectSame(seed, 7, "seed");
-		tokens.push(tokenIds);
+		tokens.sampled.push(tokenIds);
 	},
 
 	async streams({ model }) {
@@ -158,19 +185,14 @@ const stages: Readonly<Record<string, (stage: Stage) => Promise<void>>> = {
 			},
 		});
 		expect(loaded > 5_000_000, `${loaded} bytes reported`);
-		const { input_ids, greedy_ids } = golden[0]!;
-		const { tokenIds } = await model.generate(
-			{ ids: input_ids },
-			{ doSample: false, maxNewTokens: 40 },
-		);
-		await model.dispose();
-		expectSame(tokenIds, greedy_ids, "tokens");
+		await expectGolden(model, golden[0]!);
 	},
 
 	async "sees PNG, JPEG, WebP"({ library, site, tokens }) {
-		const { cases } = (await (
-			await fetch(new URL("nano-gemma3/golden/golden.json", site))
-		).json()) as { cases: GoldenPicture[] };
+		const { cases } = await json<{ cases: GoldenPicture[] }>(
+			site,
+			"nano-gemma3/golden/golden.json",
+		);
 		const model = await library.Model.load(new URL("nano-gemma3/", site));
 		const ask = async (question: string, image: URL, more = {}) => {
 			const content = [
@@ -190,12 +212,12 @@ const stages: Readonly<Record<string, (stage: Stage) => Promise<void>>> = {
 			const { promptTokenIds, tokenIds } = await ask(question, url);
 			expectSame(promptTokenIds, input_ids, `${name}, prompt`);
 			expectSame(tokenIds, greedy_ids, name);
-			tokens.push(tokenIds);
+			tokens.seen.push(tokenIds);
 		}
 		// What is said of these is held against the other runtimes; it is longer than an answer of this model.
 		for (const picture of ["420.jpg", "lossy.webp", "lossless.webp"]) {
 			const url = new URL(`pictures/${picture}`, site);
-			tokens.push(
+			tokens.seen.push(
 				(await ask(seen[0]!.question, url, { ignoreEos: true })).tokenIds,
 			);
 		}
@@ -218,13 +240,59 @@ const stages: Readonly<Record<string, (stage: Stage) => Promise<void>>> = {
 	async "one thread, two banks"({ library, golden }) {
 		const model = await library.Model.load(undefined, { threads: 1, banks: 2 });
 		expectSame(model.info.threads, 1, "threads");
-		const { input_ids, greedy_ids } = golden[1]!;
-		const { tokenIds } = await model.generate(
-			{ ids: input_ids },
-			{ doSample: false, maxNewTokens: 40 },
-		);
-		await model.dispose();
-		expectSame(tokenIds, greedy_ids, "tokens");
+		await expectGolden(model, golden[1]!);
+	},
+
+	async "any threads"({ library, model, golden }) {
+		const many = await library.Model.load(undefined, { threads: 3 });
+		const { threads, threadLimit } = many.info;
+		if (model.info.threads > 1) expectSame(threads, 3, "threads");
+		expectSame(threads, threadLimit === undefined ? 3 : 1, "threads");
+		await expectGolden(many, golden[0]!);
+	},
+
+	async "keeps a text"({ model, golden }) {
+		const { input_ids, greedy_ids } = golden[2]!;
+		const ids = [...input_ids, ...greedy_ids];
+		const again = () =>
+			model.generate({ ids }, { doSample: false, maxNewTokens: 8 });
+		const first = await again();
+		const second = await again();
+		expectSame(second.tokenIds, first.tokenIds, "tokens");
+		const { reusedTokens } = second.timings;
+		expect(reusedTokens >= ids.length - 1, `${reusedTokens} tokens reused`);
+	},
+
+	async "caches files"({ library, site, folder, golden, keeps }) {
+		const { hub: endpoint } = await json<{ hub: string }>(site, "setting.json");
+		const cache = folder && `${folder}/cache-${Math.random()}`;
+		const hub = { endpoint, ...(cache && { cache }) };
+		const load = (localFilesOnly: boolean) =>
+			library.Model.load("nano/smol", { hub: { ...hub, localFilesOnly } });
+		await expectGolden(await load(false), golden[0]!);
+		const kept = await load(true).catch((error: unknown) => error);
+		if (kept instanceof library.SourceError) return;
+		await expectGolden(kept as Library.Model, golden[0]!);
+		keeps();
+	},
+
+	async "reads past 4 GiB"({ library, site, folder, golden }) {
+		const sources = [new URL("large/", site), folder && `${folder}/large`];
+		for (const source of sources)
+			if (source)
+				await expectGolden(await library.Model.load(source), golden[0]!);
+	},
+
+	async "100 loads"({ library, site }) {
+		for (let cycle = 1; cycle <= CYCLES; cycle++) {
+			const model = await library.Model.load();
+			await model.generate(STORY, { maxNewTokens: 2 });
+			await model.dispose();
+			if (cycle !== WARM_CYCLES && cycle !== CYCLES) continue;
+			// Whoever collects garbage now and then has had time to.
+			await new Promise((resolve) => setTimeout(resolve, 1000));
+			await fetch(new URL("mark", site), { method: "POST" });
+		}
 	},
 
 	async disposes({ library, model }) {
@@ -251,9 +319,16 @@ export async function behave(setting: Setting): Promise<Report> {
 			(error) => (error instanceof Error ? (error.stack ?? "") : `${error}`),
 		);
 	};
-	const golden = await fetch(new URL("golden.json", setting.site));
-	const { cases } = (await golden.json()) as { cases: Golden[] };
-	const tokens: (readonly number[])[] = [];
+	const unhandled = watchUnhandled();
+	const { cases } = await json<{ cases: Golden[] }>(
+		setting.site,
+		"golden.json",
+	);
+	const tokens: Stage["tokens"] = { greedy: [], sampled: [], seen: [] };
+	let keepsFiles = false;
+	const keeps = () => {
+		keepsFiles = true;
+	};
 	let model: Library.Model | undefined;
 	await attempt("loads", async () => {
 		model = await setting.library.Model.load();
@@ -262,7 +337,7 @@ export async function behave(setting: Setting): Promise<Report> {
 	for (const [name, run] of Object.entries(stages))
 		await attempt(name, async () => {
 			expect(model !== undefined, "nothing was loaded");
-			await run({ ...setting, model, golden: cases, tokens });
+			await run({ ...setting, model, golden: cases, tokens, keeps });
 		});
 	const info = model?.info;
 	return {
@@ -271,5 +346,20 @@ export async function behave(setting: Setting): Promise<Report> {
 		threadLimit: info?.threadLimit ?? null,
 		kernels: info?.kernels ?? "none",
 		tokens,
+		keepsFiles,
+		unhandled,
 	};
+}
+
+/** Fills up with what nobody handles. Node and Bun have no such events: they end with an error code. */
+function watchUnhandled(): string[] {
+	const found: string[] = [];
+	const { addEventListener } = globalThis;
+	addEventListener?.("unhandledrejection", ({ reason }) => {
+		found.push(`rejection: ${reason}`);
+	});
+	addEventListener?.("error", ({ message }) => {
+		found.push(`error: ${message}`);
+	});
+	return found;
 }

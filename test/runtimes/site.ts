@@ -3,6 +3,7 @@ import { stat } from "node:fs/promises";
 import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import { extname, join } from "node:path";
+import { type Usage, usageBelow } from "./processes.ts";
 
 /** A web server over a folder. */
 export interface Site {
@@ -10,6 +11,8 @@ export interface Site {
 	readonly url: string;
 	/** What the next page posts to /report. */
 	nextReport(): Promise<string>;
+	/** What the processes that this one started took at each post to /mark. */
+	readonly marks: readonly Usage[];
 	close(): void;
 }
 
@@ -34,6 +37,7 @@ export async function openSite(
 	always: Readonly<Record<string, string>> = {},
 ): Promise<Site> {
 	let reported: (report: string) => void = () => {};
+	const marks: Usage[] = [];
 	const server = createServer(async (request, response) => {
 		const headers = {
 			"cache-control": "no-store",
@@ -43,6 +47,11 @@ export async function openSite(
 		const { pathname } = new URL(request.url ?? "/", "http://localhost");
 		if (request.method === "POST" && pathname === "/report") {
 			reported(await bodyOf(request));
+			response.writeHead(204, headers).end();
+			return;
+		}
+		if (request.method === "POST" && pathname === "/mark") {
+			marks.push(usageBelow());
 			response.writeHead(204, headers).end();
 			return;
 		}
@@ -73,6 +82,7 @@ export async function openSite(
 	const { port } = server.address() as AddressInfo;
 	return {
 		url: `http://127.0.0.1:${port}/`,
+		marks,
 		nextReport: () =>
 			new Promise((resolve) => {
 				reported = resolve;

@@ -1,11 +1,15 @@
 import { execFileSync } from "node:child_process";
 import {
+	closeSync,
 	cpSync,
 	existsSync,
 	mkdirSync,
+	openSync,
 	readdirSync,
+	readFileSync,
 	rmSync,
 	writeFileSync,
+	writeSync,
 } from "node:fs";
 import { join, resolve } from "node:path";
 import { buildSync } from "esbuild";
@@ -35,7 +39,8 @@ export function installed(name: string, ...more: string[]): string {
 const SCRIPT = `import * as library from "nibble-lm";
 import { behave } from "./behaviours.mjs";
 import process from "node:process";
-console.log(JSON.stringify(await behave({ library, site: process.argv[2] })));
+const [, , site, folder] = process.argv;
+console.log(JSON.stringify(await behave({ library, site, folder })));
 `;
 
 const importMap = {
@@ -100,6 +105,7 @@ export function prepareStage(name = "stage"): string {
 
 	cpSync("models/nano-smollm3", join(folder, "model"), { recursive: true });
 	cpSync("test/fixtures/nano-smollm3/golden.json", join(folder, "golden.json"));
+	writeLarge(join(folder, "large"));
 	cpSync("test/fixtures/nano-gemma3", join(folder, "nano-gemma3"), {
 		recursive: true,
 	});
@@ -120,6 +126,34 @@ export function prepareStage(name = "stage"): string {
 	write("worker-entry.mjs", WORKER);
 	bundleWorker(join(folder, "worker-entry.mjs"), join(folder, "worker"));
 	return folder;
+}
+
+/** Beyond what 32 bits count, and what most files of models have. */
+const PADDING_BYTES = 5e9;
+
+/** The embedded model behind so many bytes of a tensor that nobody needs. They are a hole in the file, and take no space. */
+function writeLarge(folder: string): void {
+	cpSync("models/nano-smollm3", folder, { recursive: true });
+	const path = join(folder, "model.safetensors");
+	const own = readFileSync(path);
+	const start = 8 + Number(own.readBigUInt64LE());
+	const header = JSON.parse(own.toString("utf8", 8, start));
+	for (const tensor of Object.values<{ data_offsets?: number[] }>(header))
+		if (tensor.data_offsets)
+			tensor.data_offsets = tensor.data_offsets.map((at) => at + PADDING_BYTES);
+	header.padding = {
+		dtype: "U8",
+		shape: [PADDING_BYTES],
+		data_offsets: [0, PADDING_BYTES],
+	};
+	const text = Buffer.from(JSON.stringify(header));
+	const length = Buffer.alloc(8);
+	length.writeBigUInt64LE(BigInt(text.length));
+	const file = openSync(path, "w");
+	writeSync(file, Buffer.concat([length, text]), 0, 8 + text.length, 0);
+	const data = own.subarray(start);
+	writeSync(file, data, 0, data.length, 8 + text.length + PADDING_BYTES);
+	closeSync(file);
 }
 
 /** Bundles a Worker as workerd takes it: one script, and WebAssembly modules beside it. */

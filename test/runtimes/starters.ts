@@ -8,7 +8,8 @@ import {
 	webkit,
 } from "../browsers/browsers.ts";
 import type { Report } from "./behaviours.ts";
-import { ISOLATION, openSite } from "./site.ts";
+import type { Usage } from "./processes.ts";
+import { ISOLATION, openSite, type Site } from "./site.ts";
 import { installed } from "./stage.ts";
 import { openWorkerd } from "./workerd.ts";
 
@@ -17,23 +18,45 @@ export interface Starter {
 	readonly name: string;
 	/** Why it cannot be started here; undefined where it can. */
 	missing?(): string | undefined;
+	/** Set where files of the Hub are forgotten. */
+	readonly forgets?: boolean;
 	/** @param stage the folder that prepareStage made */
-	start(stage: string): Promise<Report>;
+	start(stage: string): Promise<Outcome>;
 }
 
-const TIMEOUT_MS = 180_000;
+/** What a runtime said of itself, and what its processes took meanwhile. */
+export interface Outcome extends Report {
+	readonly marks: readonly Usage[];
+}
+
+const TIMEOUT_MS = 300_000;
+
+/** Serves the stage while a runtime reports. */
+async function withSite(
+	stage: string,
+	headers: Readonly<Record<string, string>>,
+	run: (site: Site) => Promise<string>,
+): Promise<Outcome> {
+	const site = await openSite(stage, headers);
+	try {
+		const report = await run(site);
+		if (!report.startsWith("{")) throw new Error(report);
+		return { ...JSON.parse(report), marks: site.marks };
+	} finally {
+		site.close();
+	}
+}
 
 /** A process that has to answer on its output, end by itself and leave its error output empty. */
-async function runScript(
+const runScript = (
 	command: string,
 	args: readonly string[],
 	stage: string,
-): Promise<Report> {
-	const site = await openSite(stage);
-	try {
+): Promise<Outcome> =>
+	withSite(stage, {}, async (site) => {
 		const child = spawn(
 			command,
-			[...args, join(stage, "script.mjs"), site.url],
+			[...args, join(stage, "script.mjs"), site.url, stage],
 			{
 				stdio: ["ignore", "pipe", "pipe"],
 				timeout: TIMEOUT_MS,
@@ -57,11 +80,8 @@ async function runScript(
 		});
 		if (ended !== "exit code 0" || errors !== "")
 			throw new Error(`${ended} ${errors}${output.slice(0, 200)}`);
-		return JSON.parse(output);
-	} finally {
-		site.close();
-	}
-}
+		return output;
+	});
 
 const packaged = (
 	name: string,
@@ -86,44 +106,38 @@ const inBrowser = (
 	page = "page.html",
 ): Starter => ({
 	name,
+	// WebKitGTK gets a private window, in which nothing is kept.
+	forgets: browser.name === "webkit",
 	missing: () => browser.missing,
-	async start(stage) {
-		const site = await openSite(stage, headers);
-		try {
-			const report = await browser.reportOf(site, page, TIMEOUT_MS);
-			if (!report.startsWith("{")) throw new Error(report);
-			return JSON.parse(report);
-		} finally {
-			site.close();
-		}
-	},
+	start: (stage) =>
+		withSite(stage, headers, (site) =>
+			browser.reportOf(site, page, TIMEOUT_MS),
+		),
 });
 
-/** Compiles WebAssembly, and starts no worker. The page's own scripts are inline. */
+/** Compiles WebAssembly, and starts no worker. The page's own scripts are inline, and the Hub is another origin. */
 const STRICT = {
 	...ISOLATION,
 	"content-security-policy":
-		"default-src 'self'; script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval'; worker-src 'none'",
+		"default-src 'self'; script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval'; worker-src 'none'; connect-src 'self' http://127.0.0.1:* http://localhost:*",
 };
 
 const workerd: Starter = {
 	name: "workerd",
-	async start(stage) {
-		const worker = await openWorkerd(join(stage, "worker"));
-		const site = await openSite(stage);
-		try {
-			const response = await worker.dispatchFetch("http://localhost/", {
-				method: "POST",
-				body: site.url,
-			});
-			const report: string = await response.text();
-			if (!report.startsWith("{")) throw new Error(report);
-			return JSON.parse(report);
-		} finally {
-			site.close();
-			await worker.dispose();
-		}
-	},
+	forgets: true,
+	start: (stage) =>
+		withSite(stage, {}, async (site) => {
+			const worker = await openWorkerd(join(stage, "worker"));
+			try {
+				const response = await worker.dispatchFetch("http://localhost/", {
+					method: "POST",
+					body: site.url,
+				});
+				return await response.text();
+			} finally {
+				await worker.dispose();
+			}
+		}),
 };
 
 const [major] = process.versions.node.split(".");
@@ -140,8 +154,11 @@ export const starters: readonly Starter[] = [
 		),
 	packaged("deno", "deno", ".bin/deno", [
 		"run",
-		"--allow-net=127.0.0.1",
+		"--allow-net=127.0.0.1,localhost",
 		"--allow-read",
+		"--allow-write",
+		"--allow-env",
+		"--allow-sys=homedir,hostname",
 	]),
 	packaged("bun", "bun", ".bin/bun", []),
 	inBrowser("chromium", chromium, ISOLATION),
