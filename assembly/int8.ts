@@ -188,19 +188,19 @@ export function sumOfBytes(codes: usize, k: i32): i32 {
   return rest;
 }
 
-/** Writes `rows` rows of inputs with 16 bits per value; from points at a row's first group of `groupBytes`. */
-export function widen(to: usize, from: usize, rowBytes: usize, groupBytes: usize, rows: i32, groups: i32): void {
-  for (let t = 0; t < rows; t++, from += rowBytes) {
-    for (let g = 0, x = from; g < groups; g++, x += groupBytes, to += WIDE_BYTES) {
-      store<i32>(to, load<i32>(x));
+/** Writes `rows` rows of inputs with 16 bits per value, `toBytes` apart; from points at a row's first group of `groupBytes`. */
+export function widen(to: usize, from: usize, toBytes: usize, rowBytes: usize, groupBytes: usize, rows: i32, groups: i32): void {
+  for (let t = 0; t < rows; t++, from += rowBytes, to += toBytes) {
+    for (let g = 0, x = from, wide = to; g < groups; g++, x += groupBytes, wide += WIDE_BYTES) {
+      store<i32>(wide, load<i32>(x));
       for (let $i = 0; $i < 2; $i++) {
         const bytes = v128.load(x, 4 + 16 * $i);
         const evens = even(bytes);
         const odds = odd(bytes);
-        v128.store(to, v128.shuffle<i32>(evens, odds, 0, 4, 1, 5), 4 + 32 * $i);
-        v128.store(to, v128.shuffle<i32>(evens, odds, 2, 6, 3, 7), 20 + 32 * $i);
+        v128.store(wide, v128.shuffle<i32>(evens, odds, 0, 4, 1, 5), 4 + 32 * $i);
+        v128.store(wide, v128.shuffle<i32>(evens, odds, 2, 6, 3, 7), 20 + 32 * $i);
       }
-      if (groupBytes == QB8_BYTES) store<f32>(to, load<f32>(x, 36), 68);
+      if (groupBytes == QB8_BYTES) store<f32>(wide, load<f32>(x, 36), 68);
     }
   }
 }

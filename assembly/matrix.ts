@@ -1,9 +1,11 @@
 // The order of work of the matrix kernels with quantized weights, the same for all layouts.
 //
 // One input row: each tile is read once, as it is packed. More rows: stretches of a tile are unpacked into scratch memory,
-// where they stay in the first cache while all rows go over them; sums wait in scratch memory too.
+// where they stay in the first cache while all rows go over them; sums wait in scratch memory too. Integers take the tiles
+// of a band in turn, stretch by stretch: the same columns of all inputs stay in the second cache for all of them, however
+// long rows are, and are rewritten only once where they have to be.
 //
-//   scratch:  sums, 16 per input row | scales and minima of a stretch | codes of a stretch | inputs, where they have to be rewritten
+//   scratch:  sums, 16 per input row and tile | scales and minima of a stretch | codes of it | inputs, where they have to be rewritten
 
 import { F32Or0 } from "./types";
 import { multiplyFloats } from "./float32";
@@ -23,16 +25,19 @@ export type Unpack = (scales: usize, codes: usize, tile: usize, group: i32, coun
 
 /** Input rows that go over a stretch of a tile. */
 const MAX_ROWS: i32 = 256;
+/** Tiles of a band. */
+const BAND: i32 = 8;
 /** Groups of 32 columns in a stretch: 16 or 32 KiB of codes. */
 const MAX_GROUPS: i32 = 32;
 /** The same of codes as f32: 16 KiB. */
 const MAX_FLOAT_GROUPS: i32 = 8;
 
-const SCALES: usize = <usize>(MAX_ROWS + SPARE_ROWS) * RESULT_BYTES;
+const SUMS_BYTES: usize = <usize>(MAX_ROWS + SPARE_ROWS) * RESULT_BYTES;
+const SCALES: usize = <usize>BAND * SUMS_BYTES;
 const CODES: usize = SCALES + <usize>MAX_GROUPS * (SCALES_BYTES + MINIMA_BYTES);
 const INPUTS: usize = CODES + 32768;
-/** What is left of 512 KiB of scratch memory. */
-const INPUT_BYTES: usize = 524288 - INPUTS;
+/** Rows of rewritten stretches that what is left of 512 KiB of scratch memory has room for. */
+const WIDE_ROWS: usize = (524288 - INPUTS) / (<usize>MAX_GROUPS * WIDE_BYTES);
 
 /** x is f32: y = residual + (bias + Σ_g scale · Σ x · weight without scale). k may end within a group, whose other codes are then zeros. */
 export function gemmFloats(y: usize, x: usize, w: usize, tileBytes: usize, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, block: i32, scratch: usize, lo: i32, hi: i32, one: MultiplyOne, unpack: Unpack): void {
@@ -102,33 +107,52 @@ export function gemmZeros(perGroup: bool, y: usize, x: usize, w: usize, tileByte
   const rowBytes = perGroup ? <usize>groups * QB8_BYTES : qd8RowBytes(k);
   const headerBytes = perGroup ? <usize>0 : QD8_HEADER_BYTES;
   const inputBytes = perGroup ? QB8_BYTES : QD8_BYTES;
-  const wideRowBytes = <usize>groups * WIDE_BYTES;
-  const isWide = how == PLAIN && rows > 1;
-  const atOnce = isWide ? min(MAX_ROWS, <i32>(INPUT_BYTES / wideRowBytes)) : MAX_ROWS;
+  if (rows == 1) {
+    for (let j = lo; j < hi; j += ROWS) {
+      const tile = w + <usize>(j / ROWS) * tileBytes;
+      memory.fill(scratch, 0, RESULT_BYTES);
+      one(scratch, tile, x + headerBytes, groups, block, how);
+      close(form, perGroup, y, scratch, x, rowBytes, tile, bias, residual, 0, 1, j, n);
+    }
+    return;
+  }
+  const isWide = how == PLAIN;
+  const wideRowBytes = <usize>min(groups, MAX_GROUPS) * WIDE_BYTES;
+  // Inputs of one stretch stay where they are.
+  const bandRows = groups > MAX_GROUPS ? BAND * ROWS : ROWS;
+  const atOnce = isWide ? min(MAX_ROWS, <i32>WIDE_ROWS) : MAX_ROWS;
   for (let t = 0; t < rows; t += atOnce) {
     const count = min(atOnce, rows - t);
     const from = x + <usize>t * rowBytes;
-    if (isWide) widen(scratch + INPUTS, from + headerBytes, rowBytes, inputBytes, count, groups);
-    for (let j = lo; j < hi; j += ROWS) {
-      const tile = w + <usize>(j / ROWS) * tileBytes;
-      memory.fill(scratch, 0, <usize>count * RESULT_BYTES);
-      if (rows == 1) {
-        one(scratch, tile, from + headerBytes, groups, block, how);
-      } else {
-        for (let g = 0; g < groups; g += MAX_GROUPS) {
-          const some = min(MAX_GROUPS, groups - g);
-          unpack(scratch + SCALES, scratch + CODES, tile, g, some, block, how);
-          const inputs = isWide ? scratch + INPUTS + <usize>g * WIDE_BYTES : from + headerBytes + <usize>g * inputBytes;
-          multiply(form, how, scratch, scratch + CODES, scratch + SCALES, zero, inputs, isWide ? wideRowBytes : rowBytes, inputBytes, count, some);
+    for (let band = lo; band < hi; band += bandRows) {
+      const end = min(band + bandRows, hi);
+      for (let j = band, f = scratch; j < end; j += ROWS, f += SUMS_BYTES) memory.fill(f, 0, <usize>count * RESULT_BYTES);
+      for (let g = 0; g < groups; g += MAX_GROUPS) {
+        const some = min(MAX_GROUPS, groups - g);
+        let inputs = from + headerBytes + <usize>g * inputBytes;
+        if (isWide) {
+          if (band == lo || some < groups) widen(scratch + INPUTS, inputs, wideRowBytes, rowBytes, inputBytes, count, some);
+          inputs = scratch + INPUTS;
+        }
+        for (let j = band, f = scratch; j < end; j += ROWS, f += SUMS_BYTES) {
+          unpack(scratch + SCALES, scratch + CODES, w + <usize>(j / ROWS) * tileBytes, g, some, block, how);
+          multiply(form, how, f, scratch + CODES, scratch + SCALES, zero, inputs, isWide ? wideRowBytes : rowBytes, inputBytes, count, some);
         }
       }
-      for (let i = 0; i < count; i++) {
-        const f = scratch + <usize>i * RESULT_BYTES;
-        if (form == BLOCKS || (form == ZEROS && !perGroup)) scaleByRow(f, from + <usize>i * rowBytes, tile);
-        if (form == INTEGERS) scaleIntegers(f, from + <usize>i * rowBytes, tile);
-        finish(y, f, bias, residual, t + i, j, n);
+      for (let j = band, f = scratch; j < end; j += ROWS, f += SUMS_BYTES) {
+        close(form, perGroup, y, f, from, rowBytes, w + <usize>(j / ROWS) * tileBytes, bias, residual, t, count, j, n);
       }
     }
+  }
+}
+
+/** Results of `count` input rows from row t on, of which x is the first, and a tile's 16 rows from row j on, from their sums at f. */
+// @ts-ignore: decorator
+@inline function close(form: i32, perGroup: bool, y: usize, f: usize, x: usize, rowBytes: usize, tile: usize, bias: usize, residual: usize, t: i32, count: i32, j: i32, n: i32): void {
+  for (let i = 0; i < count; i++, f += RESULT_BYTES, x += rowBytes) {
+    if (form == BLOCKS || (form == ZEROS && !perGroup)) scaleByRow(f, x, tile);
+    if (form == INTEGERS) scaleIntegers(f, x, tile);
+    finish(y, f, bias, residual, t + i, j, n);
   }
 }
 

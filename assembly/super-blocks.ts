@@ -12,7 +12,8 @@
 // One input row: the own kernels of layouts that many models have read tiles as they are. Otherwise a block of a tile is opened
 // in scratch memory, where it stays in the first cache while all rows go over it.
 //
-//   scratch:       results, 16 f32 per input row | integer sums, 16 per input row | opened block | inputs, where they are widened
+//   scratch:       results, 16 f32 per input row and tile | integer sums, 16 per input row | opened block | a block of all inputs,
+//                  where they are widened: for as many tiles as a band has
 //   opened block:  opened-block.ts
 
 import { F32Or0 } from "./types";
@@ -24,10 +25,11 @@ import { finish, RESULT_BYTES, ROWS } from "./tile";
 /** Input rows that go over a block. */
 const MAX_ROWS: i32 = 256;
 const SUMS: usize = <usize>(MAX_ROWS + SPARE_ROWS) * RESULT_BYTES;
-const OPENED: usize = 2 * SUMS;
+/** Tiles of a band, which share widened inputs. */
+const BAND: i32 = 8;
+const INTEGERS: usize = <usize>BAND * SUMS;
+const OPENED: usize = INTEGERS + SUMS;
 const INPUTS: usize = OPENED + CODES + 8192;
-/** What is left of 512 KiB of scratch memory. */
-const INPUT_BYTES: usize = 524288 - INPUTS;
 
 /** f[0 .. 16) += the sums of one input row over `blocks` blocks of a tile. */
 export type MultiplyRow = (f: usize, tile: usize, x: usize, blocks: i32, how: i32) => void;
@@ -42,34 +44,40 @@ export type Open = (opened: usize, block: usize, how: i32) => void;
 export function gemmSuperBlocks(y: usize, x: usize, w: usize, blockBytes: usize, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, scratch: usize, lo: i32, hi: i32, columns: i32, zero: i32, minimums: i32, how: i32, one: MultiplyRow | null, open: Open): void {
   const blocks = k / BLOCK_COLUMNS;
   const rowBytes = <usize>blocks * QK8_BYTES;
-  const wideBytes = <usize>blocks * WIDE_BLOCK_BYTES;
-  const isWide = how == PLAIN && rows > 1;
-  const atOnce = isWide ? min(MAX_ROWS, <i32>(INPUT_BYTES / wideBytes)) : MAX_ROWS;
-  for (let t = 0; t < rows; t += atOnce) {
-    const count = min(atOnce, rows - t);
-    const from = x + <usize>t * rowBytes;
-    if (isWide) widenBlocks(scratch + INPUTS, from, count * blocks);
-    memory.fill(scratch + SUMS, 0, <usize>count * RESULT_BYTES);
+  const tileBytes = <usize>blocks * blockBytes;
+  if (rows == 1 && one !== null) {
     for (let j = lo; j < hi; j += ROWS) {
-      const tile = w + <usize>(j / ROWS) * <usize>blocks * blockBytes;
-      memory.fill(scratch, 0, <usize>count * RESULT_BYTES);
-      if (rows == 1 && one !== null) {
-        one(scratch, tile, x, blocks, how);
-        finish(y, scratch, bias, residual, 0, j, n);
-        continue;
-      }
-      for (let b = 0; b < blocks; b++) {
-        const input = from + <usize>b * QK8_BYTES;
-        open(scratch + OPENED, tile + <usize>b * blockBytes, how);
-        if (rows == 1) multiplySingle(how, scratch + SUMS, scratch + OPENED, zero, input + GROUPS_AT);
-        else if (isWide) multiply(PLAIN, columns, scratch + SUMS, scratch + OPENED, zero, scratch + INPUTS + <usize>b * WIDE_BLOCK_BYTES, wideBytes, count);
-        else if (ASC_FEATURE_RELAXED_SIMD) multiply(how, columns, scratch + SUMS, scratch + OPENED, zero, input + GROUPS_AT, rowBytes, count);
-        for (let i = 0; i < count; i++) {
-          const at = <usize>i * RESULT_BYTES;
-          closeBlock(scratch + at, scratch + SUMS + at, scratch + OPENED, input + <usize>i * rowBytes, minimums);
+      memory.fill(scratch, 0, RESULT_BYTES);
+      one(scratch, w + <usize>(j / ROWS) * tileBytes, x, blocks, how);
+      finish(y, scratch, bias, residual, 0, j, n);
+    }
+    return;
+  }
+  const isWide = how == PLAIN && rows > 1;
+  const bandRows = isWide ? BAND * ROWS : ROWS;
+  for (let t = 0; t < rows; t += MAX_ROWS) {
+    const count = min(MAX_ROWS, rows - t);
+    memory.fill(scratch + INTEGERS, 0, <usize>count * RESULT_BYTES);
+    for (let band = lo; band < hi; band += bandRows) {
+      const end = min(band + bandRows, hi);
+      for (let j = band, f = scratch; j < end; j += ROWS, f += SUMS) memory.fill(f, 0, <usize>count * RESULT_BYTES);
+      for (let b: usize = 0; b < <usize>blocks; b++) {
+        const input = x + <usize>t * rowBytes + b * QK8_BYTES;
+        if (isWide) widenBlocks(scratch + INPUTS, input, rowBytes, count);
+        for (let j = band, f = scratch; j < end; j += ROWS, f += SUMS) {
+          open(scratch + OPENED, w + <usize>(j / ROWS) * tileBytes + b * blockBytes, how);
+          if (rows == 1) multiplySingle(how, scratch + INTEGERS, scratch + OPENED, zero, input + GROUPS_AT);
+          else if (isWide) multiply(PLAIN, columns, scratch + INTEGERS, scratch + OPENED, zero, scratch + INPUTS, WIDE_BLOCK_BYTES, count);
+          else if (ASC_FEATURE_RELAXED_SIMD) multiply(how, columns, scratch + INTEGERS, scratch + OPENED, zero, input + GROUPS_AT, rowBytes, count);
+          for (let i = 0; i < count; i++) {
+            const at = <usize>i * RESULT_BYTES;
+            closeBlock(f + at, scratch + INTEGERS + at, scratch + OPENED, input + <usize>i * rowBytes, minimums);
+          }
         }
       }
-      for (let i = 0; i < count; i++) finish(y, scratch + <usize>i * RESULT_BYTES, bias, residual, t + i, j, n);
+      for (let j = band, f = scratch; j < end; j += ROWS, f += SUMS) {
+        for (let i = 0; i < count; i++) finish(y, f + <usize>i * RESULT_BYTES, bias, residual, t + i, j, n);
+      }
     }
   }
 }

@@ -17,9 +17,9 @@ export const QK8_GROUP_BYTES: usize = 40;
 const WIDE_GROUP_BYTES: usize = 72;
 export const WIDE_BLOCK_BYTES: usize = 576;
 
-/** Writes the groups of `blocks` blocks of inputs with 16 bits per value, in the order 0 2 1 3 of each four. */
-export function widenBlocks(to: usize, from: usize, blocks: i32): void {
-  for (let b = 0; b < blocks; b++, from += QK8_BYTES) {
+/** Writes the groups of a block of `rows` rows of inputs, `rowBytes` apart, with 16 bits per value, in the order 0 2 1 3 of each four. */
+export function widenBlocks(to: usize, from: usize, rowBytes: usize, rows: i32): void {
+  for (let t = 0; t < rows; t++, from += rowBytes) {
     for (let g: usize = 0; g < 8; g++, to += WIDE_GROUP_BYTES) {
       const x = from + GROUPS_AT + g * QK8_GROUP_BYTES;
       store<i64>(to, load<i64>(x));

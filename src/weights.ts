@@ -3,7 +3,6 @@ import {
 	type Layout,
 	type LayoutInfo,
 	layouts,
-	MAX_INTEGER_COLUMNS,
 	scaleTypes,
 } from "./engine/layouts.ts";
 import type { Weight } from "./engine/operands.ts";
@@ -131,10 +130,6 @@ export async function planWeights(
 		const { arrangement } = matrix;
 		const columns = arrangement?.columns && unique(known, arrangement.columns);
 		const width = arrangement?.width ?? k;
-		if (info.activation !== "f32" && width > MAX_INTEGER_COLUMNS)
-			throw new UnsupportedError(
-				`${name}: ${matrix.scheme} of ${k} columns makes ${width} for kernels, which take at most ${MAX_INTEGER_COLUMNS}`,
-			);
 		const block = arrangement?.block ?? matrix.block;
 		const format = formatOf(matrix);
 		const packedBytes = info.bytes(n, width, block, format);

@@ -6,9 +6,6 @@ export const RESERVED_BYTES = 8192;
 /** Memory that each part owns in each bank, for kernels to spill into. */
 export const SCRATCH_BYTES = 512 * 1024;
 
-/** The most columns of a matrix whose inputs are integers: a row of them, in 16 bits each, fits into that memory. */
-export const MAX_INTEGER_COLUMNS = 196_608;
-
 /** Positions of a page of keys and values. */
 export const PAGE_POSITIONS = 64;
 
