@@ -1,8 +1,9 @@
 import { Wllama } from "wllama-3/esm/index.js";
 import { servePage } from "./page.ts";
 
-/** Printable characters but the first: ids 1 to 93 of a model with random weights, each a token. */
-const letter = (id: number) => String.fromCharCode(34 + (id % 93));
+/** Characters that no merge of a made vocabulary joins (vocabulary.ts): each is a token. */
+const UNJOINED = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+const letter = (id: number) => UNJOINED[id % UNJOINED.length]!;
 
 await servePage(async (fetchModel, threads) => {
 	const file = await fetchModel();
