@@ -5,9 +5,9 @@ import type * as Library from "../../src/runtime/server.ts";
 export interface Setting {
 	/** The package, as this runtime imports it. */
 	readonly library: typeof Library;
-	/** Address of a web server over the folder that prepareStage made. A post to mark has it look at this runtime. */
+	/** Address of a web server over a stage, with what addBehaviours put there. A post to mark has it look at this runtime. */
 	readonly site: string;
-	/** The same folder, where the runtime has files. */
+	/** The stage's folder, where the runtime has files. */
 	readonly folder?: string;
 }
 

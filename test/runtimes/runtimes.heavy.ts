@@ -1,10 +1,9 @@
 import { createHash } from "node:crypto";
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { HubServer } from "../hub-server.ts";
 import { serveNano } from "../nano-hub.ts";
 import { behaviours, type TokenKind } from "./behaviours.ts";
+import { addBehaviours } from "./entries.ts";
 import { missingProc } from "./processes.ts";
 import { prepareStage } from "./stage.ts";
 import { type Outcome, starters } from "./starters.ts";
@@ -33,7 +32,7 @@ function growth({ marks }: Outcome) {
 beforeAll(async () => {
 	stage = prepareStage();
 	hub = await serveNano();
-	writeFileSync(join(stage, "setting.json"), JSON.stringify({ hub: hub.url }));
+	addBehaviours(stage, hub.url);
 }, 120_000);
 
 for (const { name, missing, forgets, start } of starters) {
