@@ -4,6 +4,8 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
 	test: {
 		testTimeout: 60_000,
+		// One worker per core: Vitest leaves a core to itself, which is half of a small machine.
+		maxWorkers: "100%",
 		// A file with the results as JSON, for .ci/run.
 		reporters: process.env.TEST_REPORT ? ["default", "json"] : ["default"],
 		...(process.env.TEST_REPORT
