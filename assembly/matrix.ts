@@ -9,10 +9,8 @@
 
 import { F32Or0 } from "./types";
 import { multiplyFloats } from "./float32";
-import {
-  BLOCKS, FLOATS, GROUP, INTEGERS, MINIMA, MINIMA_BYTES, multiply, PLAIN, QB8_BYTES, QD8_BYTES, QD8_HEADER_BYTES, qd8RowBytes, SCALED, SCALES_BYTES, SPARE_ROWS,
-  WIDE_BYTES, widen, ZEROS,
-} from "./int8";
+import { FLOATS, GROUP, MINIMA_BYTES, PLAIN, QB8_BYTES, QD8_BYTES, QD8_HEADER_BYTES, qd8RowBytes, SCALES_BYTES, WIDE_BYTES, widen } from "./int8";
+import { BLOCKS, INTEGERS, MINIMA, multiply, SCALED, SPARE_ROWS, ZEROS } from "./int8-tiles";
 import { finish, RESULT_BYTES, ROWS } from "./tile";
 
 /**

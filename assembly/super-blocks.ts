@@ -17,7 +17,8 @@
 //   opened block:  opened-block.ts
 
 import { F32Or0 } from "./types";
-import { blockSum, PLAIN, SPARE_ROWS } from "./int8";
+import { PLAIN } from "./int8";
+import { blockSum, SPARE_ROWS } from "./int8-tiles";
 import { CODES, D, DMIN, MINIMUMS } from "./opened-block";
 import { BLOCK_COLUMNS, GROUPS_AT, multiply, multiplySingle, QK8_BYTES, QK8_GROUP_BYTES, WIDE_BLOCK_BYTES, widenBlocks } from "./super-products";
 import { finish, RESULT_BYTES, ROWS } from "./tile";

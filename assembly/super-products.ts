@@ -107,7 +107,7 @@ export function multiplySingle(how: i32, sums: usize, opened: usize, zero: i32, 
   for (let $v = 0; $v < 4; $v++) v128.store(sums, sums$v, 16 * $v);
 }
 
-/** Input rows of the register tiles: int8.ts says why. */
+/** Input rows of the register tiles: int8-tiles.ts says why. */
 const T = 6;
 const NARROW_T = 5;
 

@@ -1,5 +1,5 @@
 import { multiplyColumns, packColumns } from "../float32";
-import { SPARE_ROWS } from "../int8";
+import { SPARE_ROWS } from "../int8-tiles";
 import { exp2, madd, sumOfLanes } from "../simd";
 import { finish, LOG2E } from "../attend";
 import { PANEL, padded } from "../pages";

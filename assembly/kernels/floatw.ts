@@ -9,7 +9,7 @@
 
 import { Bytes, BF16W, F16W, F32, F32Or0, F32W, I32, Scratch } from "../types";
 import { multiplyColumns, packColumns } from "../float32";
-import { SPARE_ROWS } from "../int8";
+import { SPARE_ROWS } from "../int8-tiles";
 import { madd } from "../simd";
 import { brainBits, finish, half, halfAt, halfBits, lower, lowerBits, lowerHalf, RESULT_BYTES, ROWS, storeTransposed, upper, upperBits } from "../tile";
 

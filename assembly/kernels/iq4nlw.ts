@@ -10,7 +10,8 @@
 //   y[t, j] = Σ over blocks of scale · d · Σ_c x[t, c] · level, x quantized as qb8 with scale d
 
 import { Bytes, F32, F32Or0, I32, IQ4NLW, MXFP4W, QD8, Scratch } from "../types";
-import { codesBytes, DOT32, GROUP, lowNibbles, PLAIN, QB8_BYTES, scaledSum, SCALES_BYTES } from "../int8";
+import { codesBytes, DOT32, GROUP, lowNibbles, PLAIN, QB8_BYTES, SCALES_BYTES } from "../int8";
+import { scaledSum } from "../int8-tiles";
 import { E2M1, GROUP_BYTES, howOf, IQ4, levelOf, Levels, openLevels, packLevels, tableOf, vectorAt, zeroOf } from "../levels";
 import { gemmScaled } from "../matrix";
 import { lookup } from "../simd";

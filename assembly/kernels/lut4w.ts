@@ -20,7 +20,8 @@
 
 import { Bytes, F32, F32Or0, I32, LUT4W, Scratch } from "../types";
 import { multiplyColumns } from "../float32";
-import { lowNibbles, SPARE_ROWS } from "../int8";
+import { lowNibbles } from "../int8";
+import { SPARE_ROWS } from "../int8-tiles";
 import { lookup, madd } from "../simd";
 import { finish, RESULT_BYTES, ROWS } from "../tile";
 

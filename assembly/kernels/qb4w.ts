@@ -17,9 +17,10 @@
 
 import { Bytes, F32, F32Or0, I32, QB4W, QD8, Scratch } from "../types";
 import {
-  BLOCKS, blockSum, codesBytes, dot, DOT16, dot16, DOT32, dot32, dotOfNibbles, even, FLOATS, GROUP, lowestNibbles, lowNibbles, odd, ones, PLAIN,
-  QB8_BYTES, QD8_BYTES, SCALED, scaledSum, SCALES_BYTES, storeFloats, storeWide,
+  codesBytes, dot, DOT16, dot16, DOT32, dot32, dotOfNibbles, even, FLOATS, GROUP, lowestNibbles, lowNibbles, odd, ones, PLAIN, QB8_BYTES, QD8_BYTES,
+  SCALES_BYTES, storeFloats, storeWide,
 } from "../int8";
+import { BLOCKS, blockSum, SCALED, scaledSum } from "../int8-tiles";
 import { gemmBlocks, gemmFloats, gemmScaled } from "../matrix";
 import { BYTES, GROUP_BYTES, NIBBLES, nibbleOf, packNibbles, PAIRS, sumOfNibbles } from "../nibbles";
 import { madd } from "../simd";

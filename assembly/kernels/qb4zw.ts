@@ -15,9 +15,10 @@
 import { Bytes, F32, F32Or0, I32, QB4ZW, QD8, Scratch } from "../types";
 import { byte } from "../float32";
 import {
-  codesBytes, dot, DOT16, dot16, DOT32, dot32, dotOfNibbles, even, FLOATS, GROUP, lowestNibbles, lowNibbles, MINIMA_BYTES, odd, ones, PLAIN, QB8_BYTES, QD8_BYTES,
-  scaledSum, scaleOf, SCALES_BYTES, storeFloats, storeWide,
+  codesBytes, dot, DOT16, dot16, DOT32, dot32, dotOfNibbles, even, FLOATS, GROUP, lowestNibbles, lowNibbles, MINIMA_BYTES, odd, ones, PLAIN, QB8_BYTES,
+  QD8_BYTES, SCALES_BYTES, storeFloats, storeWide,
 } from "../int8";
+import { scaledSum, scaleOf } from "../int8-tiles";
 import { gemmFloats, gemmZeros } from "../matrix";
 import { BYTES, GROUP_BYTES, nibbleOf, packNibbles, PAIRS, sumOfNibbles, vectorAt } from "../nibbles";
 import { Blocks, blocksOf, bytesOf, columnsOf, openScales, packScale, rowAt, scaleAt, scalesBytes, scalesOfRows, typeOf } from "../scales";

@@ -17,9 +17,10 @@
 
 import { Bytes, F32, F32Or0, I32, QB5W, QD8, Q4_1W, Q5_1W, Scratch } from "../types";
 import {
-  codesBytes, dot, DOT16, dot16, DOT32, dot32, dotOfNibbles, even, GROUP, lowBytes, lowNibbles, minimaSum, MINIMA_BYTES, odd, ones, PLAIN, QB8_BYTES,
-  scaledSum, SCALES_BYTES, storeWide, unpackScales,
+  codesBytes, dot, DOT16, dot16, DOT32, dot32, dotOfNibbles, even, GROUP, lowBytes, lowNibbles, MINIMA_BYTES, odd, ones, PLAIN, QB8_BYTES, SCALES_BYTES,
+  storeWide, unpackScales,
 } from "../int8";
+import { minimaSum, scaledSum } from "../int8-tiles";
 import { gemmMinima, gemmScaled } from "../matrix";
 import { half, halfAt, lower, ROWS, storeTransposed, upper } from "../tile";
 

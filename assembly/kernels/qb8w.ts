@@ -10,7 +10,10 @@
 //   y[t, j] = Σ over blocks of scale · d · Σ_c x[t, c] · q[j, c], x quantized as qb8 with scale d
 
 import { Bytes, F32, F32Or0, I32, QB8W, QD8, Scratch } from "../types";
-import { codesBytes, dot, dot32, dotOfBytes, dotsAreSigned, even, GROUP, lowBytes, odd, PLAIN, QB8_BYTES, scaledSum, SCALES_BYTES, unpackBytes, unpackScales } from "../int8";
+import {
+  codesBytes, dot, dot32, dotOfBytes, dotsAreSigned, even, GROUP, lowBytes, odd, PLAIN, QB8_BYTES, SCALES_BYTES, unpackBytes, unpackScales,
+} from "../int8";
+import { scaledSum } from "../int8-tiles";
 import { gemmScaled } from "../matrix";
 import { half, halfAt, lower, ROWS, storeTransposed, upper } from "../tile";
 

@@ -23,9 +23,10 @@ import { codeOf, OPENED_BYTES, openedAt, packColumns, packValue, valueOf } from 
 import { bitsOf, columnsOf, groupAt, hasZeros, headerAt, isSigned8, middle, openCodes, openHeader, Shape, shapeOf, tileBytes, typeOf, wideOf, zerosOf } from "../bit-tiles";
 import { byte } from "../float32";
 import {
-  codesBytes, dot, DOT32, dot32, dotOfBytes, dotOfNibbles, even, FLOATS, GROUP, lowBytes, MINIMA_BYTES, odd, PLAIN, QB8_BYTES, QD8_BYTES, scaledSum, scaleOf,
-  SCALES_BYTES, storeWide, sumOfBytes,
+  codesBytes, dot, DOT32, dot32, dotOfBytes, dotOfNibbles, even, FLOATS, GROUP, lowBytes, MINIMA_BYTES, odd, PLAIN, QB8_BYTES, QD8_BYTES, SCALES_BYTES,
+  storeWide, sumOfBytes,
 } from "../int8";
+import { scaledSum, scaleOf } from "../int8-tiles";
 import { gemmFloats, gemmZeros } from "../matrix";
 import { bytesOf, packScale, rowAt, scaleAt, scalesBytes } from "../scales";
 import { madd } from "../simd";
