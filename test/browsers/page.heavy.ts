@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildSync } from "esbuild";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -45,6 +45,10 @@ describe.skipIf(missingChromium)("a page in Chromium", () => {
 		write("index.html", PAGE);
 		write("app.mjs", APP);
 		write("own-worker.mjs", OWN_WORKER);
+		cpSync(
+			join(folder, "node_modules/nibble-lm/dist/runtime/coi-serviceworker.js"),
+			join(folder, "coi-serviceworker.js"),
+		);
 		buildSync({
 			entryPoints: ["app", "own-worker"].map((name) =>
 				join(folder, `${name}.mjs`),
