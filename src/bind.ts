@@ -1,8 +1,9 @@
 import { UnsupportedError } from "./errors.ts";
 import { type Estimate, estimate } from "./estimate.ts";
 import { type Inspection, inspectCheckpoint } from "./inspect.ts";
-import { type LoadOptions, load, openBoth, openFrom } from "./load.ts";
+import { type LoadOptions, load } from "./load.ts";
 import { Model } from "./model.ts";
+import { openBoth, openFrom } from "./open.ts";
 import { checkSizes, planModel, planSteps } from "./plan.ts";
 import { readTensor, type TensorPiece } from "./read-tensor.ts";
 import type { Runtime } from "./runtime/runtime.ts";
