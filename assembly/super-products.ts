@@ -1,7 +1,7 @@
 // Integer sums of an opened block and rows of inputs (kernels/quantize-k.ts): the register tiles, and what they and the kernels
 // of single rows are made of.
 
-import { codesBytes, dot, DOT16, dot16, DOT32, dot32, even, lowBytes, odd, PLAIN } from "./int8";
+import { codesBytes, dot, DOT16, dot16, DOT32, dot32, even, lowBytes, odd, PLAIN, widenColumns } from "./int8";
 import { CODES, SCALES } from "./opened-block";
 import { RESULT_BYTES } from "./tile";
 
@@ -17,19 +17,13 @@ export const QK8_GROUP_BYTES: usize = 40;
 const WIDE_GROUP_BYTES: usize = 72;
 export const WIDE_BLOCK_BYTES: usize = 576;
 
-/** Writes the groups of a block of `rows` rows of inputs, `rowBytes` apart, with 16 bits per value, in the order 0 2 1 3 of each four. */
+/** Writes the groups of a block of `rows` rows of inputs, `rowBytes` apart, with 16 bits per value. */
 export function widenBlocks(to: usize, from: usize, rowBytes: usize, rows: i32): void {
   for (let t = 0; t < rows; t++, from += rowBytes) {
     for (let g: usize = 0; g < 8; g++, to += WIDE_GROUP_BYTES) {
       const x = from + GROUPS_AT + g * QK8_GROUP_BYTES;
       store<i64>(to, load<i64>(x));
-      for (let $i = 0; $i < 2; $i++) {
-        const bytes = v128.load(x, 8 + 16 * $i);
-        const evens = even(bytes);
-        const odds = odd(bytes);
-        v128.store(to, v128.shuffle<i32>(evens, odds, 0, 4, 1, 5), 8 + 32 * $i);
-        v128.store(to, v128.shuffle<i32>(evens, odds, 2, 6, 3, 7), 24 + 32 * $i);
-      }
+      widenColumns(to + 8, x + 8);
     }
   }
 }
