@@ -83,7 +83,10 @@ export class Prompts {
 		return chatTemplate;
 	}
 
-	/** Token ids of a prompt, and the patches of its images with where their soft tokens begin. Nothing is encoded yet. */
+	/**
+	 * Token ids of a prompt, and the patches of its images with where their soft tokens begin. No image is encoded yet.
+	 * Rejects with OptionError, UnsupportedError, CheckpointError, or what reading an image rejects with.
+	 */
 	async encode(
 		prompt: Prompt,
 		options: ChatOptions & ImageOptions & { signal?: AbortSignal | undefined },
