@@ -3,19 +3,13 @@ import { type Estimate, estimate } from "./estimate.ts";
 import { type Inspection, inspectCheckpoint } from "./inspect.ts";
 import { type LoadOptions, load } from "./load.ts";
 import { Model } from "./model.ts";
-import { openBoth, openFrom } from "./open.ts";
+import { openBoth, openFrom, type SourceOptions } from "./open.ts";
 import { checkSizes, planModel, planSteps } from "./plan.ts";
 import { readTensor, type TensorPiece } from "./read-tensor.ts";
 import type { Runtime } from "./runtime/runtime.ts";
 import type { Source } from "./sources/open.ts";
 import { createTokenizerFrom } from "./text/open.ts";
 import type { Tokenizer } from "./text/tokenizer.ts";
-
-/** How a checkpoint is found and opened; what else `load` takes is about running it. */
-export type SourceOptions = Pick<
-	LoadOptions,
-	"file" | "config" | "hub" | "signal" | "onProgress"
->;
 
 /** Class Model with the functions that need a runtime. */
 export interface ModelConstructor {

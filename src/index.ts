@@ -1,5 +1,4 @@
 /** The public names that are the same in every runtime; runtime/*.ts add `Model` and `loadTokenizer`. */
-export type { SourceOptions } from "./bind.ts";
 export type { CacheType } from "./engine/layouts.ts";
 export {
 	CheckpointError,
@@ -32,7 +31,6 @@ export type {
 export type {
 	InstructionProfile,
 	LoadOptions,
-	LoadProgress,
 	StepProfile,
 } from "./load.ts";
 export type {
@@ -40,6 +38,7 @@ export type {
 	GenerateResult,
 	ModelInfo,
 } from "./model.ts";
+export type { LoadProgress, SourceOptions } from "./open.ts";
 export type { SizeOptions } from "./plan.ts";
 export type { ImageOptions, Prompt } from "./prompts.ts";
 export type { TensorPiece } from "./read-tensor.ts";

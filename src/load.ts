@@ -8,7 +8,7 @@ import { checkFits } from "./fits.ts";
 import type { Checkpoint } from "./formats/checkpoint.ts";
 import { createImages } from "./images.ts";
 import type { LoadedModel } from "./model.ts";
-import { type OpenOptions, openBoth } from "./open.ts";
+import { openBoth, type SourceOptions } from "./open.ts";
 import {
 	checkSizes,
 	type ModelPlan,
@@ -22,14 +22,15 @@ import type { Source } from "./sources/open.ts";
 import { createTokenizerFrom } from "./text/open.ts";
 
 export type { InstructionProfile, StepProfile } from "./engine/profile.ts";
-export type { LoadProgress } from "./open.ts";
 
-export interface LoadOptions extends SizeOptions, OpenOptions {
+export interface LoadOptions extends SizeOptions, SourceOptions {
 	/**
 	 * Which build of the kernels runs.
 	 * @default "relaxed" where the engine computes its instructions correctly, else "simd"
 	 */
 	readonly kernels?: Target | undefined;
+	/** The half that sees of a GGUF model that does: its file "mmproj-….gguf". @default none, the model then reads text only */
+	readonly mmproj?: Source | undefined;
 	/** Called after each step with where its time went. Measuring slows steps down by a few percent. */
 	readonly onProfile?: ((profile: StepProfile) => void) | undefined;
 }

@@ -24,8 +24,8 @@ export interface LoadProgress {
 	readonly progress: number;
 }
 
-/** Where the parts of a checkpoint are, and how they are had. */
-export interface OpenOptions {
+/** How a checkpoint is found and opened; what else `load` takes is about running it. */
+export interface SourceOptions {
 	/** Where and how models on the Hugging Face Hub are had. */
 	readonly hub?: HubOptions | undefined;
 	/** Ends loading early; the promise then rejects with the signal's reason. */
@@ -40,8 +40,6 @@ export interface OpenOptions {
 	 * @default the folder of the weights
 	 */
 	readonly config?: Source | undefined;
-	/** The half that sees of a GGUF model that does: its file "mmproj-….gguf". @default none, the model then reads text only */
-	readonly mmproj?: Source | undefined;
 }
 
 /**
@@ -51,7 +49,7 @@ export interface OpenOptions {
 export async function openBoth(
 	runtime: Runtime,
 	source: Source | undefined,
-	{ mmproj, ...options }: OpenOptions,
+	{ mmproj, ...options }: SourceOptions & { mmproj?: Source | undefined },
 ): Promise<Checkpoint> {
 	const text = await openFrom(runtime, source, options);
 	if (mmproj === undefined) return text;
@@ -71,7 +69,7 @@ export async function openBoth(
 export async function openFrom(
 	runtime: Runtime,
 	source: Source | undefined,
-	options: OpenOptions,
+	options: SourceOptions,
 ): Promise<Checkpoint> {
 	const companions = await findFolder(runtime, options);
 	const { from, file } = await findSource(runtime, source, options);
@@ -84,7 +82,7 @@ export async function openFrom(
 /** The folder that the option `config` stands for. */
 async function findFolder(
 	runtime: Runtime,
-	{ config, hub, onProgress, signal }: OpenOptions,
+	{ config, hub, onProgress, signal }: SourceOptions,
 ): Promise<Repository | undefined> {
 	if (config === undefined) return undefined;
 	const { from } = await findSource(runtime, config, {
@@ -103,7 +101,7 @@ async function findFolder(
 async function findSource(
 	runtime: Runtime,
 	source: Source | undefined,
-	{ file, hub, onProgress, signal }: OpenOptions,
+	{ file, hub, onProgress, signal }: SourceOptions,
 ): Promise<OpenedSource> {
 	signal?.throwIfAborted();
 	if (source === undefined) return { from: await runtime.embedded() };

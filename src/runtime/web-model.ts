@@ -1,4 +1,3 @@
-import type { SourceOptions } from "../bind.ts";
 import { EngineError, UnsupportedError } from "../errors.ts";
 import type { Estimate } from "../estimate.ts";
 import { Generation } from "../generate/generation.ts";
@@ -10,6 +9,7 @@ import type {
 	Model as LocalModel,
 	ModelInfo,
 } from "../model.ts";
+import type { SourceOptions } from "../open.ts";
 import type { Prompt } from "../prompts.ts";
 import type { TensorPiece } from "../read-tensor.ts";
 import type { Source } from "../sources/open.ts";
