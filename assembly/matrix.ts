@@ -11,7 +11,7 @@ import { F32Or0 } from "./types";
 import { multiplyFloats } from "./float32";
 import { FLOATS, GROUP, MINIMA_BYTES, PLAIN, QB8_BYTES, QD8_BYTES, QD8_HEADER_BYTES, qd8RowBytes, SCALES_BYTES, WIDE_BYTES, widen } from "./int8";
 import { BLOCKS, INTEGERS, MINIMA, multiply, SCALED, SPARE_ROWS, ZEROS } from "./int8-tiles";
-import { finish, RESULT_BYTES, ROWS } from "./tile";
+import { clear, finish, RESULT_BYTES, ROWS } from "./tile";
 
 /**
  * f[0 .. 16) += the sums of one input row over the first `groups` groups of a tile; the 2 KiB behind f may be overwritten.
@@ -62,7 +62,7 @@ export function gemmFloats(y: usize, x: usize, w: usize, tileBytes: usize, bias:
         unpack(scratch + SCALES, scratch + CODES, tile, whole, 1, block, FLOATS);
         multiplyFloats(scratch, scratch + CODES, scratch + SCALES, scratch + INPUTS, 128, count, 1);
       }
-      for (let i = 0; i < count; i++) finish(y, scratch + <usize>i * RESULT_BYTES, bias, residual, t + i, j, n);
+      finish(y, scratch, bias, residual, t, count, j, n);
     }
   }
 }
@@ -108,7 +108,7 @@ export function gemmZeros(perGroup: bool, y: usize, x: usize, w: usize, tileByte
   if (rows == 1) {
     for (let j = lo; j < hi; j += ROWS) {
       const tile = w + <usize>(j / ROWS) * tileBytes;
-      memory.fill(scratch, 0, RESULT_BYTES);
+      clear(scratch);
       one(scratch, tile, x + headerBytes, groups, block, how);
       close(form, perGroup, y, scratch, x, rowBytes, tile, bias, residual, 0, 1, j, n);
     }
@@ -147,19 +147,19 @@ export function gemmZeros(perGroup: bool, y: usize, x: usize, w: usize, tileByte
 /** Results of `count` input rows from row t on, of which x is the first, and a tile's 16 rows from row j on, from their sums at f. */
 // @ts-ignore: decorator
 @inline function close(form: i32, perGroup: bool, y: usize, f: usize, x: usize, rowBytes: usize, tile: usize, bias: usize, residual: usize, t: i32, count: i32, j: i32, n: i32): void {
-  for (let i = 0; i < count; i++, f += RESULT_BYTES, x += rowBytes) {
-    if (form == BLOCKS || (form == ZEROS && !perGroup)) scaleByRow(f, x, tile);
-    if (form == INTEGERS) scaleIntegers(f, x, tile);
-    finish(y, f, bias, residual, t + i, j, n);
+  for (let i = 0; i < count; i++, x += rowBytes) {
+    if (form == BLOCKS || (form == ZEROS && !perGroup)) scaleByRow(f + <usize>i * RESULT_BYTES, x, tile);
+    if (form == INTEGERS) scaleIntegers(f + <usize>i * RESULT_BYTES, x, tile);
   }
+  finish(y, f, bias, residual, t, count, j, n);
 }
 
 /** f = s · (f − z · R) */
 function scaleByRow(f: usize, row: usize, sums: usize): void {
   const s = v128.load32_splat(row);
   const z = f32x4.convert_i32x4_s(v128.load32_splat(row, 4));
-  for (let v: usize = 0; v < RESULT_BYTES; v += 16) {
-    v128.store(f + v, f32x4.mul(s, f32x4.sub(v128.load(f + v), f32x4.mul(z, v128.load(sums + v)))));
+  for (let $v = 0; $v < 4; $v++) {
+    v128.store(f, f32x4.mul(s, f32x4.sub(v128.load(f, 16 * $v), f32x4.mul(z, v128.load(sums, 16 * $v)))), 16 * $v);
   }
 }
 
@@ -168,10 +168,10 @@ function scaleIntegers(f: usize, row: usize, header: usize): void {
   const s = v128.load32_splat(row);
   const z = v128.load32_splat(row, 4);
   const sum = v128.load32_splat(row, 8);
-  for (let v: usize = 0; v < RESULT_BYTES; v += 16) {
-    const zeros = i32x4.extend_low_i16x8_s(i16x8.extend_low_i8x16_s(v128.load32_zero(header + (v >> 2), 128)));
-    const byRows = i32x4.add(i32x4.mul(zeros, sum), i32x4.mul(z, v128.load(header + v, 64)));
-    const total = i32x4.sub(v128.load(f + v), byRows);
-    v128.store(f + v, f32x4.mul(f32x4.mul(f32x4.convert_i32x4_s(total), s), v128.load(header + v)));
+  for (let $v = 0; $v < 4; $v++) {
+    const zeros$v = i32x4.extend_low_i16x8_s(i16x8.extend_low_i8x16_s(v128.load32_zero(header, 128 + 4 * $v)));
+    const byRows$v = i32x4.add(i32x4.mul(zeros$v, sum), i32x4.mul(z, v128.load(header, 64 + 16 * $v)));
+    const total$v = i32x4.sub(v128.load(f, 16 * $v), byRows$v);
+    v128.store(f, f32x4.mul(f32x4.mul(f32x4.convert_i32x4_s(total$v), s), v128.load(header, 16 * $v)), 16 * $v);
   }
 }

@@ -13,6 +13,13 @@
   else return f32x4.add(f32x4.mul(a, b), c);
 }
 
+/** c − a · b per lane; fused where the relaxed target has it. */
+// @ts-ignore: decorator
+@inline export function nmadd(a: v128, b: v128, c: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_nmadd(a, b, c);
+  else return f32x4.sub(c, f32x4.mul(a, b));
+}
+
 /** Integers next to x per lane, |x| < 2^22, halves to even: 1.5 · 2^23 + x has them in its low bits. */
 // @ts-ignore: decorator
 @inline export function nearestInteger(x: v128): v128 {
@@ -95,8 +102,7 @@ const EXP: usize = memory.data<f32>(
 /** c − a · b */
 // @ts-ignore: decorator
 @inline function subtract(a: v128, b: v128, c: v128, fused: bool): v128 {
-  if (ASC_FEATURE_RELAXED_SIMD && fused) return f32x4.relaxed_nmadd(a, b, c);
-  return f32x4.sub(c, f32x4.mul(a, b));
+  return fused ? nmadd(a, b, c) : f32x4.sub(c, f32x4.mul(a, b));
 }
 
 const EXP2: usize = memory.data<f32>(

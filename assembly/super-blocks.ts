@@ -21,7 +21,8 @@ import { PLAIN } from "./int8";
 import { blockSum, SPARE_ROWS } from "./int8-tiles";
 import { CODES, D, DMIN, MINIMUMS } from "./opened-block";
 import { BLOCK_COLUMNS, GROUPS_AT, multiply, multiplySingle, QK8_BYTES, QK8_GROUP_BYTES, WIDE_BLOCK_BYTES, widenBlocks } from "./super-products";
-import { finish, RESULT_BYTES, ROWS } from "./tile";
+import { nmadd } from "./simd";
+import { clear, finish, RESULT_BYTES, ROWS } from "./tile";
 
 /** Input rows that go over a block. */
 const MAX_ROWS: i32 = 256;
@@ -48,9 +49,9 @@ export function gemmSuperBlocks(y: usize, x: usize, w: usize, blockBytes: usize,
   const tileBytes = <usize>blocks * blockBytes;
   if (rows == 1 && one !== null) {
     for (let j = lo; j < hi; j += ROWS) {
-      memory.fill(scratch, 0, RESULT_BYTES);
+      clear(scratch);
       one(scratch, w + <usize>(j / ROWS) * tileBytes, x, blocks, how);
-      finish(y, scratch, bias, residual, 0, j, n);
+      finish(y, scratch, bias, residual, 0, 1, j, n);
     }
     return;
   }
@@ -77,7 +78,7 @@ export function gemmSuperBlocks(y: usize, x: usize, w: usize, blockBytes: usize,
         }
       }
       for (let j = band, f = scratch; j < end; j += ROWS, f += SUMS) {
-        for (let i = 0; i < count; i++) finish(y, f + <usize>i * RESULT_BYTES, bias, residual, t + i, j, n);
+        finish(y, f, bias, residual, t, count, j, n);
       }
     }
   }
@@ -92,31 +93,37 @@ export function gemmSuperBlocks(y: usize, x: usize, w: usize, blockBytes: usize,
 /** f − dmin · dx · sums: what a block's minimums take from them. */
 // @ts-ignore: decorator
 @inline export function blockMinimum(sums: v128, dmin: v128, dx: v128, f: v128): v128 {
-  return blockSum(sums, f32x4.neg(f32x4.mul(dmin, dx)), f);
+  return nmadd(f32x4.convert_i32x4_s(sums), f32x4.mul(dmin, dx), f);
 }
 
 /** Adds the integer sums of one input row to its results, and clears them. */
 // @ts-ignore: decorator
 @inline function closeBlock(f: usize, sums: usize, opened: usize, x: usize, minimums: i32): void {
   const dx = v128.load32_splat(x);
-  for (let v: usize = 0; v < 64; v += 16) {
-    let result = v128.load(f + v);
-    if (minimums != 0) {
-      const m = opened + MINIMUMS + v;
-      let least = i32x4.splat(0);
-      if (minimums == 32) {
-        for (let i: usize = 0; i < 4; i++) least = i32x4.add(least, i32x4.dot_i16x8_s(v128.load(m + (i << 6)), v128.load32_splat(x + (i << 2), 4)));
-      } else {
-        for (let i: usize = 0; i < 8; i++) {
-          const group = x + GROUPS_AT + i * QK8_GROUP_BYTES;
-          least = i32x4.add(least, i32x4.dot_i16x8_s(v128.load(m + (i << 7)), v128.load32_splat(group)));
-          least = i32x4.add(least, i32x4.dot_i16x8_s(v128.load(m + (i << 7), 64), v128.load32_splat(group, 4)));
+  for (let $v = 0; $v < 4; $v++) let result$v = v128.load(f, 16 * $v);
+  if (minimums != 0) {
+    for (let $v = 0; $v < 4; $v++) let least$v = i32x4.splat(0);
+    if (minimums == 32) {
+      for (let $i = 0; $i < 4; $i++) {
+        const sum$i = v128.load32_splat(x, 4 + 4 * $i);
+        for (let $v = 0; $v < 4; $v++) least$v = i32x4.add(least$v, i32x4.dot_i16x8_s(v128.load(opened + MINIMUMS, 64 * $i + 16 * $v), sum$i));
+      }
+    } else {
+      let m = opened + MINIMUMS;
+      for (let group = x + GROUPS_AT, end = group + 8 * QK8_GROUP_BYTES; group < end; group += QK8_GROUP_BYTES, m += 128) {
+        const first = v128.load32_splat(group);
+        const second = v128.load32_splat(group, 4);
+        for (let $v = 0; $v < 4; $v++) {
+          least$v = i32x4.add(least$v, i32x4.dot_i16x8_s(v128.load(m, 16 * $v), first));
+          least$v = i32x4.add(least$v, i32x4.dot_i16x8_s(v128.load(m, 16 * $v + 64), second));
         }
       }
-      result = blockMinimum(least, v128.load(opened + DMIN + v), dx, result);
     }
-    v128.store(f + v, blockResult(v128.load(sums + v), v128.load(opened + D + v), dx, result));
-    v128.store(sums + v, i32x4.splat(0));
+    for (let $v = 0; $v < 4; $v++) result$v = blockMinimum(least$v, v128.load(opened + DMIN, 16 * $v), dx, result$v);
+  }
+  for (let $v = 0; $v < 4; $v++) {
+    v128.store(f, blockResult(v128.load(sums, 16 * $v), v128.load(opened + D, 16 * $v), dx, result$v), 16 * $v);
+    v128.store(sums, i32x4.splat(0), 16 * $v);
   }
 }
 

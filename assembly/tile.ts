@@ -15,23 +15,31 @@ export const ROWS: i32 = 16;
 /** Bytes of 16 f32 results. */
 export const RESULT_BYTES: usize = 64;
 
-/** y[j .. min(j + 16, n)) = residual + (bias + f[0 .. 16)), for row t of y. */
-export function finish(y: usize, f: usize, bias: F32Or0, residual: F32Or0, t: i32, j: i32, n: i32): void {
-  const at = (<usize>t * <usize>n + <usize>j) << 2;
-  const column = <usize>j << 2;
-  if (j + ROWS <= n) {
-    for (let i: usize = 0; i < RESULT_BYTES; i += 16) {
-      let sum = v128.load(f + i);
-      if (bias != 0) sum = f32x4.add(v128.load(bias + column + i), sum);
-      if (residual != 0) sum = f32x4.add(v128.load(residual + at + i), sum);
-      v128.store(y + at + i, sum);
+/** f[0 .. 16) = 0 */
+// @ts-ignore: decorator
+@inline export function clear(f: usize): void {
+  const zero = f32x4.splat(0);
+  for (let $v = 0; $v < 4; $v++) v128.store(f, zero, 16 * $v);
+}
+
+/** y[t, j .. min(j + 16, n)) = residual + (bias + f[0 .. 16)), for `rows` rows from row t of y on; f is overwritten. */
+export function finish(y: usize, f: usize, bias: F32Or0, residual: F32Or0, t: i32, rows: i32, j: i32, n: i32): void {
+  const rowBytes = <usize>n << 2;
+  const end = f + <usize>rows * RESULT_BYTES;
+  const bytes = min<usize>(RESULT_BYTES, <usize>(n - j) << 2);
+  let at = <usize>t * rowBytes + (<usize>j << 2);
+  if (bias != 0) {
+    for (let sums = f; sums < end; sums += RESULT_BYTES) {
+      for (let i: usize = 0; i < bytes; i += 4) store<f32>(sums + i, load<f32>(bias + (<usize>j << 2) + i) + load<f32>(sums + i));
     }
-  } else {
-    for (let i: usize = 0; i < <usize>(n - j) << 2; i += 4) {
-      let sum = load<f32>(f + i);
-      if (bias != 0) sum = load<f32>(bias + column + i) + sum;
-      if (residual != 0) sum = load<f32>(residual + at + i) + sum;
-      store<f32>(y + at + i, sum);
+  }
+  for (; f < end; f += RESULT_BYTES, at += rowBytes) {
+    if (bytes < RESULT_BYTES) {
+      for (let i: usize = 0; i < bytes; i += 4) store<f32>(y + at + i, residual != 0 ? load<f32>(residual + at + i) + load<f32>(f + i) : load<f32>(f + i));
+    } else if (residual != 0) {
+      for (let $v = 0; $v < 4; $v++) v128.store(y + at, f32x4.add(v128.load(residual + at, 16 * $v), v128.load(f, 16 * $v)), 16 * $v);
+    } else {
+      for (let $v = 0; $v < 4; $v++) v128.store(y + at, v128.load(f, 16 * $v), 16 * $v);
     }
   }
 }

@@ -80,8 +80,8 @@ const WEIGHTS: usize = <usize>(MAX_ROWS + SPARE_ROWS) * RESULT_BYTES;
       const other = j + half < hi;
       multiplyTwo<W>(scratch, tile, other ? tile + <usize>(half / ROWS) * tileBytes : tile, x, k);
       if (isF16<W>()) scaleUp(scratch, 2);
-      finish(y, scratch, bias, residual, 0, j, n);
-      if (other) finish(y, scratch + RESULT_BYTES, bias, residual, 0, j + half, n);
+      finish(y, scratch, bias, residual, 0, 1, j, n);
+      if (other) finish(y, scratch + RESULT_BYTES, bias, residual, 0, 1, j + half, n);
     }
     return;
   }
@@ -94,7 +94,7 @@ const WEIGHTS: usize = <usize>(MAX_ROWS + SPARE_ROWS) * RESULT_BYTES;
       if (isFloat<W>()) multiplyColumns(scratch, tile, from, rowBytes, count, k);
       else multiplyHalves<W>(scratch, tile, from, rowBytes, count, k);
       if (isF16<W>()) scaleUp(scratch, count);
-      for (let i = 0; i < count; i++) finish(y, scratch + <usize>i * RESULT_BYTES, bias, residual, t + i, j, n);
+      finish(y, scratch, bias, residual, t, count, j, n);
     }
   }
 }

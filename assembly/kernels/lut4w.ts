@@ -147,7 +147,7 @@ function gemm(nested: bool, y: usize, x: usize, w: usize, bias: usize, residual:
           input += <usize>columns << 2;
         }
       }
-      for (let i = 0; i < count; i++) finish(y, scratch + <usize>i * RESULT_BYTES, bias, residual, t + i, j, n);
+      finish(y, scratch, bias, residual, t, count, j, n);
     }
   }
 }

@@ -287,7 +287,7 @@ function multiplyFloatsFloat(f: usize, tile: usize, x: usize, groups: i32, block
   let codes: v128;
   let p = tile + HEADER_BYTES;
   for (let b = block / GROUP; groups > 0; groups -= b) {
-    for (let $v = 0; $v < 4; $v++) v128.store(f, vectorOfScales<S>(p, $v), 64 + 16 * $v);
+    const scalesAt = p;
     p += scalesBytes<S>();
     for (let g = 0; g < b; g++) {
       const start = how == DOT16 ? i16x8.mul(v128.load32_splat(x), zeros) : i32x4.dot_i16x8_s(v128.load32_splat(x), zeros);
@@ -320,7 +320,7 @@ function multiplyFloatsFloat(f: usize, tile: usize, x: usize, groups: i32, block
       const d = v128.load32_splat(x, 36);
       for (let $v = 0; $v < 4; $v++) {
         const total = how == DOT16 ? i32x4.dot_i16x8_s(a$v, one) : a$v;
-        const scales = v128.load(f, 64 + 16 * $v);
+        const scales = vectorOfScales<S>(scalesAt, $v);
         f$v = form == SCALED ? scaledSum(total, d, scales, f$v) : blockSum(total, scales, f$v);
       }
       p += GROUP_BYTES;
