@@ -1,6 +1,6 @@
 // Register tiles of sums of products of int8 inputs and unsigned weight codes (int8.ts), and what becomes of a group's sums.
 
-import { dot, dot16, DOT32, dot32, MINIMA_BYTES, ones, PLAIN, QB8_BYTES, SCALES_BYTES, WIDE_BYTES } from "./int8";
+import { dot, dot16, DOT32, dot32, MINIMA_BYTES, ones, PLAIN, QB8_BYTES, SCALES_BYTES, WIDE_BYTES, WRAP16 } from "./int8";
 import { madd } from "./simd";
 import { RESULT_BYTES } from "./tile";
 
@@ -39,6 +39,10 @@ export const SPARE_ROWS: i32 = T - 1;
   } else if (ASC_FEATURE_RELAXED_SIMD) {
     if (how == DOT32) {
       for (let t = 0; t < rows; t += T) wide(form, f + <usize>t * RESULT_BYTES, codes, scales, zero, x + <usize>t * rowBytes, rowBytes, inputBytes, rows - t, groups);
+    } else if (how == WRAP16) {
+      if (form == SCALED || form == BLOCKS) {
+        for (let t = 0; t < rows; t += NARROW_T) wrapping(form, f + <usize>t * RESULT_BYTES, codes, scales, x + <usize>t * rowBytes, rowBytes, rows - t, groups);
+      }
     } else if (form != INTEGERS) {
       for (let t = 0; t < rows; t += NARROW_T) narrow(form, f + <usize>t * RESULT_BYTES, codes, scales, zero, x + <usize>t * rowBytes, rowBytes, inputBytes, rows - t, groups);
     }
@@ -127,6 +131,63 @@ export const SPARE_ROWS: i32 = T - 1;
       s += form == MINIMA || form == ZEROS ? SCALES_BYTES + MINIMA_BYTES : SCALES_BYTES;
     }
   }
+}
+
+// In WRAP16 a lane of 16 bits u = BIAS + a becomes the f32 2^23 + u when 0x4b00 is put above it.
+const RAISED: usize = memory.data<u32>(
+  [
+    0x4b004b00, 0x4b004b00, 0x4b004b00, 0x4b004b00,
+    0xcb008000, 0xcb008000, 0xcb008000, 0xcb008000, // −(2^23 + 32768)
+    0x4b007fff, 0x4b007fff, 0x4b007fff, 0x4b007fff, // 2^23 + 32767
+  ],
+  16,
+);
+
+// @ts-ignore: decorator
+@inline function wrapping(form: i32, f: usize, codes: usize, scales: usize, x: usize, rowBytes: usize, rows: i32, groups: i32): void {
+  let w = codes;
+  let s = scales;
+  for (let $t = 0; $t < NARROW_T; $t++) let x$t = x + <usize>min($t, rows - 1) * rowBytes;
+  let b: v128;
+  let w0: v128;
+  let w1: v128;
+  for (let g = 0; g < groups; g++) {
+    for (let $t = 0; $t < NARROW_T; $t++) {
+      let a0_$t = v128.load32_splat(x$t);
+      let a1_$t = a0_$t;
+    }
+    for (let $s = 0; $s < 16; $s++) {
+      w0 = v128.load(w, 32 * $s);
+      w1 = v128.load(w, 32 * $s + 16);
+      for (let $t = 0; $t < NARROW_T; $t++) {
+        b = v128.load32_splat(x$t, 4 + 4 * $s);
+        a0_$t = dot16(b, w0, a0_$t);
+        a1_$t = dot16(b, w1, a1_$t);
+      }
+    }
+    const above = v128.load(RAISED);
+    for (let $t = 0; $t < NARROW_T; $t++) {
+      b = v128.load32_splat(x$t, 68);
+      const bias = f32x4.mul(b, v128.load(RAISED, 16));
+      addRaised(form, f + 64 * $t, v128.shuffle<i16>(a0_$t, above, 0, 8, 1, 9, 2, 10, 3, 11), b, bias, s);
+      addRaised(form, f + 64 * $t + 16, v128.shuffle<i16>(a0_$t, above, 4, 12, 5, 13, 6, 14, 7, 15), b, bias, s + 16);
+      addRaised(form, f + 64 * $t + 32, v128.shuffle<i16>(a1_$t, above, 0, 8, 1, 9, 2, 10, 3, 11), b, bias, s + 32);
+      addRaised(form, f + 64 * $t + 48, v128.shuffle<i16>(a1_$t, above, 4, 12, 5, 13, 6, 14, 7, 15), b, bias, s + 48);
+      x$t += WIDE_BYTES;
+    }
+    w += 512;
+    s += SCALES_BYTES;
+  }
+}
+
+/**
+ * Adds a group's sums of 4 weight rows and one input row, raised as f32. The product of d, of f16's 11 bits, by
+ * 2^23 + 2^15 is exact, so a fused d · raised − d · (2^23 + 2^15) is d · a rounded once, as in scaledSum.
+ */
+// @ts-ignore: decorator
+@inline function addRaised(form: i32, f: usize, raised: v128, d: v128, bias: v128, scales: usize): void {
+  const a = form == SCALED ? madd(raised, d, bias) : f32x4.sub(raised, v128.load(RAISED, 32));
+  v128.store(f, madd(a, v128.load(scales), v128.load(f)));
 }
 
 // @ts-ignore: decorator

@@ -4,13 +4,16 @@
 // weight is code − zero, and Σ x · zero, the same for all rows, comes off where the sums start:
 //   Σ x · (code − zero) = −zero · Σ x + Σ x · code
 //
-// Three ways to multiply, chosen once per call by what the machine has:
+// Four ways to multiply, chosen once per call by what the machine has:
 //   DOT32  i32x4.relaxed_dot_i8x16_i7x16_add_s: one instruction for 16 products where there is vpdpbusd or sdot
 //   DOT16  i16x8.relaxed_dot_i8x16_i7x16_s, added up in 16 bits and widened once per group: where DOT32 would be
 //          emulated by it. Codes up to 15: eight pairs of |x · code| ≤ 128 · 15 fit.
+//   WRAP16 DOT16 for many rows of inputs and codes up to 15 with a zero of 8: a lane is a weight row with its sum over all
+//          32 columns, −32 512 … 32 768 or −32 512 … 32 512. It may wrap on the way, and is right in the end.
 //   PLAIN  i32x4.dot_i16x8_s over even and odd columns: without relaxed SIMD, and for 8-bit codes where relaxed dots
 //          of bytes above 127 saturate
 
+import { madd } from "./simd";
 import { lower, upper } from "./tile";
 
 /** Not a way to multiply integers: codes are wanted as f32. */
@@ -18,6 +21,7 @@ export const FLOATS: i32 = -1;
 export const PLAIN: i32 = 0;
 export const DOT16: i32 = 1;
 export const DOT32: i32 = 2;
+export const WRAP16: i32 = 3;
 
 /** Columns of a group. */
 export const GROUP: i32 = 32;
@@ -67,6 +71,15 @@ export function dotOfNibbles(): i32 {
   return relaxedBytes() == SATURATES ? DOT16 : DOT32;
 }
 
+/** Rows from which on WRAP16 is worth its unpacking. */
+const MANY_ROWS: i32 = 40;
+
+/** How to multiply `rows` rows of inputs by codes below 16 with a zero of 8. */
+export function dotOfEights(rows: i32): i32 {
+  const how = dotOfNibbles();
+  return how == DOT16 && rows >= MANY_ROWS && fuses() ? WRAP16 : how;
+}
+
 /** How to multiply codes below 256. */
 export function dotOfBytes(): i32 {
   return relaxedBytes() == SATURATES ? PLAIN : DOT32;
@@ -75,6 +88,14 @@ export function dotOfBytes(): i32 {
 /** Whether DOT32 takes 8-bit codes as signed, so that they have to be stored without their offset. */
 export function dotsAreSigned(): bool {
   return relaxedBytes() == SIGNED;
+}
+
+const FUSED: usize = memory.data<f32>([1.000244140625, 1.000244140625, 1.000244140625, 1.000244140625, -1.00048828125, -1.00048828125, -1.00048828125, -1.00048828125], 16);
+
+/** Whether madd rounds once: (1 + 2^-12)² − (1 + 2^-11) is 2^-24, and 0 where the product is rounded. */
+function fuses(): bool {
+  const a = v128.load(FUSED);
+  return f32x4.extract_lane(madd(a, a, v128.load(FUSED, 16)), 0) != 0;
 }
 
 /** Σ over 4 columns per lane: inputs x are int8, codes below 128. */
@@ -145,9 +166,12 @@ const MASKS: usize = memory.data<u32>(
 //   half 0 (rows 0-7) | half 1;  half: columns 0-3 | 4-7 | … | 28-31
 //   DOT16, DOT32: 2 vectors, 4 rows of 4 columns each, a byte per code                          512 bytes per group
 //   PLAIN: the even columns of these 2 vectors, then the odd ones, 16 bits per code             1024 bytes per group
+//   WRAP16: columns 0-1 | 2-3 | … | 30-31; each: rows 0-7 | rows 8-15, two columns of a row side by side    512 bytes per group
 //   FLOATS (float32.ts): column 0 | column 1 | …; column: rows 0-15 as f32                      2048 bytes per group
-// PLAIN reads inputs with 16 bits per value too, as `widen` writes them:
-//   group: the two sums of the group it comes from | columns 0, 2, 1, 3, 4, 6, 5, 7 … | scale     72 bytes per group
+// PLAIN and WRAP16 read inputs as `widen` and `widenPairs` write them:
+//   PLAIN: the two sums of the group it comes from | columns 0, 2, 1, 3, 4, 6, 5, 7 … with 16 bits each | scale
+//   WRAP16: where sums start, twice (u16) | columns 0 1 0 1 2 3 2 3 …, a byte each | scale            72 bytes per group
+// A sum that starts at BIAS − 8 · Σ x ends as BIAS + Σ x · (code − 8), which is never negative.
 
 /** Bytes of a group's unpacked codes. */
 // @ts-ignore: decorator
@@ -205,6 +229,28 @@ export function widen(to: usize, from: usize, toBytes: usize, rowBytes: usize, g
     for (let g = 0, x = from, wide = to; g < groups; g++, x += groupBytes, wide += WIDE_BYTES) {
       store<i32>(wide, load<i32>(x));
       widenColumns(wide + 4, x + 4);
+      if (groupBytes == QB8_BYTES) store<f32>(wide, load<f32>(x, 36), 68);
+    }
+  }
+}
+
+/** What sums of WRAP16 are raised by. Inputs with a scale per group are −127 … 127: a power of two will do. */
+// @ts-ignore: decorator
+@inline export function biasOf(groupBytes: usize): i32 {
+  return groupBytes == QB8_BYTES ? 32768 : 32767;
+}
+
+/** Writes `rows` rows of inputs as WRAP16 reads them. */
+export function widenPairs(to: usize, from: usize, toBytes: usize, rowBytes: usize, groupBytes: usize, rows: i32, groups: i32): void {
+  for (let t = 0; t < rows; t++, from += rowBytes, to += toBytes) {
+    for (let g = 0, x = from, wide = to; g < groups; g++, x += groupBytes, wide += WIDE_BYTES) {
+      const sum = <i32>load<i16>(x) + <i32>load<i16>(x, 2);
+      store<u32>(wide, ((biasOf(groupBytes) - 8 * sum) & 0xffff) * 0x10001);
+      for (let $i = 0; $i < 2; $i++) {
+        const columns = v128.load(x, 4 + 16 * $i);
+        v128.store(wide, v128.shuffle<i16>(columns, columns, 0, 0, 1, 1, 2, 2, 3, 3), 4 + 32 * $i);
+        v128.store(wide, v128.shuffle<i16>(columns, columns, 4, 4, 5, 5, 6, 6, 7, 7), 20 + 32 * $i);
+      }
       if (groupBytes == QB8_BYTES) store<f32>(wide, load<f32>(x, 36), 68);
     }
   }

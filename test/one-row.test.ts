@@ -13,7 +13,7 @@ import type { Entry } from "./reference/entry.ts";
 import { reference } from "./reference/index.ts";
 import { Operands } from "./reference/operands.ts";
 
-/** More rows cost time, and are multiplied like these. */
+/** Of more rows, so many are multiplied one by one. */
 const MOST_ROWS = 20;
 
 type Numbers = Record<string, number>;
@@ -43,11 +43,12 @@ describe("rows at once have the bits that they have one by one", () => {
 				const operands = new Operands(1);
 				const args = make(operands) as unknown as Numbers;
 				const { y, x, rows, n, k, residual } = args;
-				if (rows === 1 || rows! > MOST_ROWS) continue;
+				if (rows === 1) continue;
+				const step = Math.ceil(rows! / MOST_ROWS);
 				const image = operands.image();
 				for (const build of builds) {
 					const all = product(build, image, kernel, args);
-					for (let t = 0; t < rows!; t++) {
+					for (let t = 0; t < rows!; t += step) {
 						const one = product(build, image, kernel, {
 							...args,
 							rows: 1,

@@ -17,8 +17,8 @@
 
 import { Bytes, F32, F32Or0, I32, QB4W, QD8, Scratch } from "../types";
 import {
-  codesBytes, dot, DOT16, dot16, DOT32, dot32, dotOfNibbles, even, FLOATS, GROUP, lowestNibbles, lowNibbles, odd, ones, PLAIN, QB8_BYTES, QD8_BYTES,
-  SCALES_BYTES, storeFloats, storeWide,
+  codesBytes, dot, DOT16, dot16, DOT32, dot32, dotOfEights, even, FLOATS, GROUP, lowestNibbles, lowNibbles, odd, ones, PLAIN, QB8_BYTES, QD8_BYTES,
+  SCALES_BYTES, storeFloats, storeWide, WRAP16,
 } from "../int8";
 import { BLOCKS, blockSum, SCALED, scaledSum } from "../int8-tiles";
 import { gemmBlocks, gemmFloats, gemmScaled } from "../matrix";
@@ -48,27 +48,27 @@ export function gemm_f32_qb4w_f32(y: F32, x: F32, w: QB4W, bias: F32Or0, residua
 
 /** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 export function gemm_qb8_qb4w_f16(y: F32, x: QD8, w: QB4W, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, block: i32, scratch: Scratch, lo: i32, hi: i32): void {
-  gemmScaled(y, x, w, tileBytes<u16>(k, block), bias, residual, rows, n, k, block, ZERO, dotOfNibbles(), scratch, lo, hi, multiplyScaledHalf, unpackHalf);
+  gemmScaled(y, x, w, tileBytes<u16>(k, block), bias, residual, rows, n, k, block, ZERO, dotOfEights(rows), scratch, lo, hi, multiplyScaledHalf, unpackHalf);
 }
 
 /** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 export function gemm_qb8_qb4w_bf16(y: F32, x: QD8, w: QB4W, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, block: i32, scratch: Scratch, lo: i32, hi: i32): void {
-  gemmScaled(y, x, w, tileBytes<i16>(k, block), bias, residual, rows, n, k, block, ZERO, dotOfNibbles(), scratch, lo, hi, multiplyScaledBrain, unpackBrain);
+  gemmScaled(y, x, w, tileBytes<i16>(k, block), bias, residual, rows, n, k, block, ZERO, dotOfEights(rows), scratch, lo, hi, multiplyScaledBrain, unpackBrain);
 }
 
 /** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 export function gemm_qd8_qb4w_f16(y: F32, x: QD8, w: QB4W, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, block: i32, scratch: Scratch, lo: i32, hi: i32): void {
-  gemmBlocks(y, x, w, tileBytes<u16>(k, block), bias, residual, rows, n, k, block, ZERO, dotOfNibbles(), scratch, lo, hi, multiplyBlocksHalf, unpackHalf);
+  gemmBlocks(y, x, w, tileBytes<u16>(k, block), bias, residual, rows, n, k, block, ZERO, dotOfEights(rows), scratch, lo, hi, multiplyBlocksHalf, unpackHalf);
 }
 
 /** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 export function gemm_qd8_qb4w_bf16(y: F32, x: QD8, w: QB4W, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, block: i32, scratch: Scratch, lo: i32, hi: i32): void {
-  gemmBlocks(y, x, w, tileBytes<i16>(k, block), bias, residual, rows, n, k, block, ZERO, dotOfNibbles(), scratch, lo, hi, multiplyBlocksBrain, unpackBrain);
+  gemmBlocks(y, x, w, tileBytes<i16>(k, block), bias, residual, rows, n, k, block, ZERO, dotOfEights(rows), scratch, lo, hi, multiplyBlocksBrain, unpackBrain);
 }
 
 /** y[t, j] = residual[t, j] + (bias[j] + Σ_c x[t, c] · w[j, c]). Units are rows of w, in multiples of 16. y may be residual. */
 export function gemm_qd8_qb4w_f32(y: F32, x: QD8, w: QB4W, bias: F32Or0, residual: F32Or0, rows: i32, n: i32, k: i32, block: i32, scratch: Scratch, lo: i32, hi: i32): void {
-  gemmBlocks(y, x, w, tileBytes<f32>(k, block), bias, residual, rows, n, k, block, ZERO, dotOfNibbles(), scratch, lo, hi, multiplyBlocksFloat, unpackFloat);
+  gemmBlocks(y, x, w, tileBytes<f32>(k, block), bias, residual, rows, n, k, block, ZERO, dotOfEights(rows), scratch, lo, hi, multiplyBlocksFloat, unpackFloat);
 }
 
 /** y[t, :] = scale · w[tokens[t], :]. Units are rows of y. */
@@ -343,29 +343,42 @@ function unpackFloat(scales: usize, codes: usize, tile: usize, group: i32, count
 // @ts-ignore: decorator
 @inline function unpack<S>(scales: usize, codes: usize, tile: usize, group: i32, count: i32, block: i32, how: i32): void {
   const low = lowNibbles();
+  const eight = i8x16.splat(<i8>ZERO);
   for (let g = group; g < group + count; g++) {
     const from = groupAt<S>(tile, g, block);
     const blockScales = tile + HEADER_BYTES + <usize>(g * GROUP / block) * blockBytes<S>(block);
     for (let $v = 0; $v < 4; $v++) v128.store(scales, vectorOfScales<S>(blockScales, $v), 16 * $v);
     for (let h: usize = 0; h < 2; h++) {
-      for (let i: usize = 0; i < 128; i += 16) {
-        const w = v128.load(from + 128 * h + i);
-        const first = v128.and(w, low);
-        const second = v128.and(i16x8.shr_u(w, 4), low);
-        if (how == FLOATS) {
-          const eight = i8x16.splat(<i8>ZERO);
-          storeFloats(codes, 256 * h + i, i8x16.sub(first, eight));
-          storeFloats(codes, 256 * h + i + 128, i8x16.sub(second, eight));
-        } else if (how == PLAIN) {
-          storeWide(codes, 256 * h + i, first);
-          storeWide(codes, 256 * h + i + 128, second);
-        } else {
-          v128.store(codes + 256 * h + i, first);
-          v128.store(codes + 256 * h + i, second, 128);
+      for (let i: usize = 0; i < 128; i += 32) {
+        for (let $v = 0; $v < 2; $v++) {
+          let w$v = v128.load(from + 128 * h + i, 16 * $v);
+          let first$v = v128.and(w$v, low);
+          let second$v = v128.and(i16x8.shr_u(w$v, 4), low);
+          if (how == FLOATS) {
+            storeFloats(codes, 256 * h + i + 16 * $v, i8x16.sub(first$v, eight));
+            storeFloats(codes, 256 * h + i + 16 * $v + 128, i8x16.sub(second$v, eight));
+          } else if (how == PLAIN) {
+            storeWide(codes, 256 * h + i + 16 * $v, first$v);
+            storeWide(codes, 256 * h + i + 16 * $v + 128, second$v);
+          } else if (how != WRAP16) {
+            v128.store(codes + 256 * h + i, first$v, 16 * $v);
+            v128.store(codes + 256 * h + i, second$v, 128 + 16 * $v);
+          }
+        }
+        if (how == WRAP16) {
+          storePairs(codes + 2 * i + 16 * h, first0, first1);
+          storePairs(codes + 2 * i + 16 * h + 256, second0, second1);
         }
       }
     }
     scales += SCALES_BYTES;
     codes += codesBytes(how);
   }
+}
+
+/** Stores the same four columns of rows 0-3 and 4-7 of a half as WRAP16 reads them. */
+// @ts-ignore: decorator
+@inline function storePairs(to: usize, first: v128, second: v128): void {
+  v128.store(to, v128.shuffle<i16>(first, second, 0, 2, 4, 6, 8, 10, 12, 14));
+  v128.store(to, v128.shuffle<i16>(first, second, 1, 3, 5, 7, 9, 11, 13, 15), 32);
 }

@@ -1,7 +1,7 @@
 // Inputs quantized to int8, for the integer kernels: groups of 32 columns c of one row, in the order in which they are read.
 //
 //   group:  Σ q[c], c mod 4 < 2 (i16) | Σ q[c], c mod 4 ≥ 2 (i16) | q[0 .. 32) | qb8 only: scale d (f32)
-//   qb8:    group | group | …                                      40 bytes per group; x ≈ d · q
+//   qb8:    group | group | …                  40 bytes per group; x ≈ d · q, |q| ≤ 127, d has f16's precision
 //   qd8:    scale s (f32), zero point z (i32), Σ q of the row (i32), 4 bytes 0 | group | …
 //                                                               16 + 36 bytes per group; x ≈ s · (q − z)
 //

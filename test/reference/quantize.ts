@@ -58,7 +58,7 @@ export const qb8: Form = {
 	write: (memory, address, { codes, scale }) => {
 		for (let c = 0; c < codes.length; c += GROUP, address += 40) {
 			writeGroup(memory, address, codes.slice(c, c + GROUP));
-			memory.f32(address + 36)[0] = scale(c);
+			memory.f32(address + 36)[0] = halfToFloat(floatToHalf(scale(c)));
 		}
 	},
 };
