@@ -93,6 +93,8 @@ const steps: Readonly<
 		expect(/^\d+ threads? · (relaxed )?SIMD kernels$/.test(engine), engine);
 		expect(isolated || engine.startsWith("1 thread "), engine);
 		expect(document.activeElement === $("prompt"), "no focus");
+		// Now and then the model does not think, or tells a story of one sentence.
+		fill("seed", "1");
 	},
 	async "streams an answer"() {
 		const lengths = new Set<number>();
@@ -118,7 +120,7 @@ const steps: Readonly<
 		const thinking = lastAnswer().querySelector("details");
 		expect(
 			thinking && !thinking.hidden && !thinking.open,
-			`no thinking: ${lastAnswer().textContent}`,
+			lastAnswer().textContent,
 		);
 		expect(/^Thought for /.test(thinking.innerText.trim()), "no time");
 		expect(lastAnswer().textContent?.includes("17 + 25 = 42"), "no sum");
@@ -126,19 +128,16 @@ const steps: Readonly<
 	},
 	async "stops, and answers again"() {
 		press("think");
-		// A short answer may have ended before it is stopped.
-		for (let left = 5; !statsOf().endsWith("stopped"); left--) {
-			expect(left > 0, `not stopped: ${lastAnswer().textContent}`);
-			ask("Tell me a long story.");
-			await until(
-				"the first words",
-				() => lastAnswer().querySelector(".text")?.textContent,
-			);
-			$("prompt").dispatchEvent(
-				new KeyboardEvent("keydown", { key: "Escape", bubbles: true }),
-			);
-			await until("the end", answered);
-		}
+		ask("Tell me a long story.");
+		await until(
+			"the first words",
+			() => lastAnswer().querySelector(".text")?.textContent,
+		);
+		$("prompt").dispatchEvent(
+			new KeyboardEvent("keydown", { key: "Escape", bubbles: true }),
+		);
+		await until("the end", answered);
+		expect(statsOf().endsWith("stopped"), lastAnswer().textContent);
 		const count = document.querySelectorAll(".message").length;
 		lastAnswer().querySelector<HTMLElement>(".retry")!.click();
 		await until("another answer", answered);
