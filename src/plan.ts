@@ -34,8 +34,8 @@ export interface SizeOptions {
 	 */
 	readonly contextTokens?: number | undefined;
 	/**
-	 * Prompt tokens per step, 1 to 4096: more are faster up to a point, and take more memory.
-	 * @default 128
+	 * Prompt tokens per step, 1 to 4096: more are faster up to a point, take more memory, and make `signal` wait longer.
+	 * @default 256, or 128 where contextTokens is at most 512
 	 */
 	readonly chunkTokens?: number | undefined;
 	/**
@@ -78,7 +78,10 @@ export interface StepPlan {
 
 /** Left free in each bank for activations, tables and the first keys and values. */
 const BANK_RESERVE_BYTES = 512 * 1024 * 1024;
-const DEFAULT_CHUNK_TOKENS = 128;
+const CHUNK_TOKENS = 256;
+/** For contexts so short that somebody saves memory. */
+const SHORT_CONTEXT_TOKENS = 512;
+const SHORT_CHUNK_TOKENS = 128;
 /** Rows whose logits are computed in one step: a vocabulary of 128k takes half a megabyte for each. */
 const OUTPUT_ROWS = 16;
 const SEQUENCES = 16;
@@ -136,7 +139,9 @@ export function planSteps(
 	assignBanks(plan.weights, banks);
 	const most = plan.sizes.contextTokens;
 	const contextTokens = Math.min(options.contextTokens ?? most, most);
-	const chunkTokens = options.chunkTokens ?? DEFAULT_CHUNK_TOKENS;
+	const chunkTokens =
+		options.chunkTokens ??
+		(contextTokens > SHORT_CONTEXT_TOKENS ? CHUNK_TOKENS : SHORT_CHUNK_TOKENS);
 	return {
 		banks,
 		threads: runtime.spawn ? (options.threads ?? runtime.threads) : 1,
