@@ -133,7 +133,8 @@ export const SPARE_ROWS: i32 = T - 1;
   }
 }
 
-// In WRAP16 a lane of 16 bits u = BIAS + a becomes the f32 2^23 + u when 0x4b00 is put above it.
+// In WRAP16 a lane of 16 bits u = BIAS + a (int8.ts) becomes the f32 2^23 + u when 0x4b00 is put above it. Two vectors are
+// all 16 rows of a tile: there are no halves to go over.
 const RAISED: usize = memory.data<u32>(
   [
     0x4b004b00, 0x4b004b00, 0x4b004b00, 0x4b004b00,
@@ -167,8 +168,8 @@ const RAISED: usize = memory.data<u32>(
     }
     const above = v128.load(RAISED);
     for (let $t = 0; $t < NARROW_T; $t++) {
-      b = v128.load32_splat(x$t, 68);
-      const bias = f32x4.mul(b, v128.load(RAISED, 16));
+      b = form == SCALED ? v128.load32_splat(x$t, 68) : above;
+      const bias = form == SCALED ? f32x4.mul(b, v128.load(RAISED, 16)) : above;
       addRaised(form, f + 64 * $t, v128.shuffle<i16>(a0_$t, above, 0, 8, 1, 9, 2, 10, 3, 11), b, bias, s);
       addRaised(form, f + 64 * $t + 16, v128.shuffle<i16>(a0_$t, above, 4, 12, 5, 13, 6, 14, 7, 15), b, bias, s + 16);
       addRaised(form, f + 64 * $t + 32, v128.shuffle<i16>(a1_$t, above, 0, 8, 1, 9, 2, 10, 3, 11), b, bias, s + 32);
@@ -182,7 +183,7 @@ const RAISED: usize = memory.data<u32>(
 
 /**
  * Adds a group's sums of 4 weight rows and one input row, raised as f32. The product of d, of f16's 11 bits, by
- * 2^23 + 2^15 is exact, so a fused d · raised − d · (2^23 + 2^15) is d · a rounded once, as in scaledSum.
+ * 2^23 + 2^15 is exact, so a fused d · raised − d · (2^23 + 2^15) is d · a rounded once, as in scaledSum. BLOCKS have no d.
  */
 // @ts-ignore: decorator
 @inline function addRaised(form: i32, f: usize, raised: v128, d: v128, bias: v128, scales: usize): void {

@@ -9,7 +9,7 @@
 //   DOT16  i16x8.relaxed_dot_i8x16_i7x16_s, added up in 16 bits and widened once per group: where DOT32 would be
 //          emulated by it. Codes up to 15: eight pairs of |x · code| ≤ 128 · 15 fit.
 //   WRAP16 DOT16 for many rows of inputs and codes up to 15 with a zero of 8: a lane is a weight row with its sum over all
-//          32 columns, −32 512 … 32 768 or −32 512 … 32 512. It may wrap on the way, and is right in the end.
+//          32 columns, −32 512 … 32 768, or … 32 512 where no input is −128. It may wrap on the way, and is right in the end.
 //   PLAIN  i32x4.dot_i16x8_s over even and odd columns: without relaxed SIMD, and for 8-bit codes where relaxed dots
 //          of bytes above 127 saturate
 
@@ -168,10 +168,14 @@ const MASKS: usize = memory.data<u32>(
 //   PLAIN: the even columns of these 2 vectors, then the odd ones, 16 bits per code             1024 bytes per group
 //   WRAP16: columns 0-1 | 2-3 | … | 30-31; each: rows 0-7 | rows 8-15, two columns of a row side by side    512 bytes per group
 //   FLOATS (float32.ts): column 0 | column 1 | …; column: rows 0-15 as f32                      2048 bytes per group
-// PLAIN and WRAP16 read inputs as `widen` and `widenPairs` write them:
+// PLAIN and WRAP16 read inputs as `widen` writes them:
 //   PLAIN: the two sums of the group it comes from | columns 0, 2, 1, 3, 4, 6, 5, 7 … with 16 bits each | scale
 //   WRAP16: where sums start, twice (u16) | columns 0 1 0 1 2 3 2 3 …, a byte each | scale            72 bytes per group
-// A sum that starts at BIAS − 8 · Σ x ends as BIAS + Σ x · (code − 8), which is never negative.
+// A sum of WRAP16 starts at BIAS − 8 · Σ x and ends as BIAS + Σ x · (code − 8), which is never negative.
+
+const BIAS: i32 = 32767;
+/** The same where inputs have a scale per group, and so are −127 … 127: a power of two, of which that scale's multiple is exact. */
+const SCALED_BIAS: i32 = 32768;
 
 /** Bytes of a group's unpacked codes. */
 // @ts-ignore: decorator
@@ -223,33 +227,29 @@ export function sumOfBytes(codes: usize, k: i32): i32 {
   }
 }
 
-/** Writes `rows` rows of inputs with 16 bits per value, `toBytes` apart; from points at a row's first group of `groupBytes`. */
-export function widen(to: usize, from: usize, toBytes: usize, rowBytes: usize, groupBytes: usize, rows: i32, groups: i32): void {
-  for (let t = 0; t < rows; t++, from += rowBytes, to += toBytes) {
-    for (let g = 0, x = from, wide = to; g < groups; g++, x += groupBytes, wide += WIDE_BYTES) {
-      store<i32>(wide, load<i32>(x));
-      widenColumns(wide + 4, x + 4);
-      if (groupBytes == QB8_BYTES) store<f32>(wide, load<f32>(x, 36), 68);
-    }
+/** Writes each of a group's 16 pairs of bytes twice, side by side. */
+// @ts-ignore: decorator
+@inline function pairColumns(to: usize, from: usize): void {
+  for (let $i = 0; $i < 2; $i++) {
+    const columns = v128.load(from, 16 * $i);
+    v128.store(to, v128.shuffle<i16>(columns, columns, 0, 0, 1, 1, 2, 2, 3, 3), 32 * $i);
+    v128.store(to, v128.shuffle<i16>(columns, columns, 4, 4, 5, 5, 6, 6, 7, 7), 32 * $i + 16);
   }
 }
 
-/** What sums of WRAP16 are raised by. Inputs with a scale per group are −127 … 127: a power of two will do. */
-// @ts-ignore: decorator
-@inline export function biasOf(groupBytes: usize): i32 {
-  return groupBytes == QB8_BYTES ? 32768 : 32767;
-}
-
-/** Writes `rows` rows of inputs as WRAP16 reads them. */
-export function widenPairs(to: usize, from: usize, toBytes: usize, rowBytes: usize, groupBytes: usize, rows: i32, groups: i32): void {
+/** Writes `rows` rows of inputs as `how`, PLAIN or WRAP16, reads them, `toBytes` apart; from points at a row's first group of `groupBytes`. */
+export function widen(how: i32, to: usize, from: usize, toBytes: usize, rowBytes: usize, groupBytes: usize, rows: i32, groups: i32): void {
+  const isPlain = !ASC_FEATURE_RELAXED_SIMD || how == PLAIN;
+  const bias = groupBytes == QB8_BYTES ? SCALED_BIAS : BIAS;
   for (let t = 0; t < rows; t++, from += rowBytes, to += toBytes) {
     for (let g = 0, x = from, wide = to; g < groups; g++, x += groupBytes, wide += WIDE_BYTES) {
-      const sum = <i32>load<i16>(x) + <i32>load<i16>(x, 2);
-      store<u32>(wide, ((biasOf(groupBytes) - 8 * sum) & 0xffff) * 0x10001);
-      for (let $i = 0; $i < 2; $i++) {
-        const columns = v128.load(x, 4 + 16 * $i);
-        v128.store(wide, v128.shuffle<i16>(columns, columns, 0, 0, 1, 1, 2, 2, 3, 3), 4 + 32 * $i);
-        v128.store(wide, v128.shuffle<i16>(columns, columns, 4, 4, 5, 5, 6, 6, 7, 7), 20 + 32 * $i);
+      if (isPlain) {
+        store<i32>(wide, load<i32>(x));
+        widenColumns(wide + 4, x + 4);
+      } else {
+        const sum = <i32>load<i16>(x) + <i32>load<i16>(x, 2);
+        store<u32>(wide, ((bias - 8 * sum) & 0xffff) * 0x10001);
+        pairColumns(wide + 4, x + 4);
       }
       if (groupBytes == QB8_BYTES) store<f32>(wide, load<f32>(x, 36), 68);
     }

@@ -9,7 +9,7 @@
 
 import { F32Or0 } from "./types";
 import { multiplyFloats } from "./float32";
-import { FLOATS, GROUP, MINIMA_BYTES, PLAIN, QB8_BYTES, QD8_BYTES, QD8_HEADER_BYTES, qd8RowBytes, SCALES_BYTES, WIDE_BYTES, widen, widenPairs, WRAP16 } from "./int8";
+import { FLOATS, GROUP, MINIMA_BYTES, PLAIN, QB8_BYTES, QD8_BYTES, QD8_HEADER_BYTES, qd8RowBytes, SCALES_BYTES, WIDE_BYTES, widen, WRAP16 } from "./int8";
 import { BLOCKS, INTEGERS, MINIMA, multiply, SCALED, SPARE_ROWS, ZEROS } from "./int8-tiles";
 import { clear, finish, RESULT_BYTES, ROWS } from "./tile";
 
@@ -129,10 +129,7 @@ export function gemmZeros(perGroup: bool, y: usize, x: usize, w: usize, tileByte
         const some = min(MAX_GROUPS, groups - g);
         let inputs = from + headerBytes + <usize>g * inputBytes;
         if (isWide) {
-          if (band == lo || some < groups) {
-            if (how == PLAIN) widen(scratch + INPUTS, inputs, wideRowBytes, rowBytes, inputBytes, count, some);
-            else widenPairs(scratch + INPUTS, inputs, wideRowBytes, rowBytes, inputBytes, count, some);
-          }
+          if (band == lo || some < groups) widen(how, scratch + INPUTS, inputs, wideRowBytes, rowBytes, inputBytes, count, some);
           inputs = scratch + INPUTS;
         }
         for (let j = band, f = scratch; j < end; j += ROWS, f += SUMS_BYTES) {
